@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the C programs of the bench share; peer.h says what each function is for.
+ */
+#include "peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long EBUSY from bind() is not final, and how often to try. */
+#define BIND_RETRY_NS NS_PER_S
+#define BIND_RETRY_US 5000
+
+volatile sig_atomic_t stopped;
+
+void fail(int error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("cannot ", stderr);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	if (error)
+		fprintf(stderr, ": %s", strerror(error < 0 ? -error : error));
+	fputc('\n', stderr);
+	exit(1);
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t to_ns(double seconds)
+{
+	return (uint64_t)(seconds * (double)NS_PER_S);
+}
+
+void ready(void)
+{
+	puts("{\"ready\":true}");
+	fflush(stdout);
+}
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+static int print_only_warnings(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	return level == LIBBPF_WARN ? vfprintf(stderr, format, arguments) : 0;
+}
+
+static double number(const char *name, const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (*text == 0 || *end != 0 || value < 0)
+		fail(0, "read --%s \"%s\": not a number of 0 or more", name, text);
+	return value;
+}
+
+struct options read_options(int argc, char **argv, int names)
+{
+	static const struct option known[] = {
+		{"seconds", required_argument, 0, 's'}, {"warmup", required_argument, 0, 'w'},
+		{"packet", required_argument, 0, 'p'},	{"burst", required_argument, 0, 'b'},
+		{"ring", required_argument, 0, 'r'},	{"fill", required_argument, 0, 'f'},
+		{"chunks", required_argument, 0, 'c'},	{"chunk", required_argument, 0, 'k'},
+		{"budget", required_argument, 0, 'g'},	{"interval", required_argument, 0, 'i'},
+		{"mode", required_argument, 0, 'm'},	{"sg", no_argument, 0, 'S'},
+		{0, 0, 0, 0},
+	};
+	struct options o = {
+		.seconds = 2, .warmup = 1, .packet = 60, .burst = 64, .ring = 2048, .fill = 2048,
+		.chunks = 4096, .chunk = 2048, .interval = 1000, .mode = "",
+	};
+	struct sigaction action = {.sa_handler = stop};
+	int c, index;
+
+	while ((c = getopt_long(argc, argv, "", known, &index)) != -1) {
+		switch (c) {
+		case 's': o.seconds = number("seconds", optarg); break;
+		case 'w': o.warmup = number("warmup", optarg); break;
+		case 'p': o.packet = (uint32_t)number("packet", optarg); break;
+		case 'b': o.burst = (uint32_t)number("burst", optarg); break;
+		case 'r': o.ring = (uint32_t)number("ring", optarg); break;
+		case 'f': o.fill = (uint32_t)number("fill", optarg); break;
+		case 'c': o.chunks = (uint32_t)number("chunks", optarg); break;
+		case 'k': o.chunk = (uint32_t)number("chunk", optarg); break;
+		case 'g': o.budget = (uint32_t)number("budget", optarg); break;
+		case 'i': o.interval = (uint32_t)number("interval", optarg); break;
+		case 'm': o.mode = optarg; break;
+		case 'S': o.sg = true; break;
+		default: exit(1);
+		}
+	}
+	while (optind < argc && o.ifnames < 2)
+		o.ifname[o.ifnames++] = argv[optind++];
+	if (o.ifnames != names || optind < argc)
+		fail(0, "run %s with these arguments: it takes %d interface name(s)", argv[0], names);
+	if (o.packet < HEADERS_BYTES)
+		fail(0, "send frames of %u bytes: the headers alone are %u", o.packet, HEADERS_BYTES);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	libbpf_set_print(print_only_warnings);
+	return o;
+}
+
+uint32_t ifindex_of(const char *ifname)
+{
+	uint32_t ifindex = if_nametoindex(ifname);
+
+	if (ifindex == 0)
+		fail(errno, "find interface \"%s\" in this network namespace", ifname);
+	return ifindex;
+}
+
+struct bpf_object *load_programs(uint32_t out_ifindex)
+{
+	char executable[PATH_MAX], path[PATH_MAX + 32];
+	ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
+	struct bpf_object *object;
+	struct bpf_map *constants;
+	int error;
+
+	if (length < 0)
+		fail(errno, "read /proc/self/exe");
+	executable[length] = 0;
+	snprintf(path, sizeof(path), "%s/redirect.bpf.o", dirname(executable));
+	object = bpf_object__open_file(path, NULL);
+	if (!object)
+		fail(errno, "open %s", path);
+	constants = bpf_object__find_map_by_name(object, ".rodata");
+	if (!constants)
+		fail(0, "find .rodata in %s", path);
+	error = bpf_map__set_initial_value(constants, &out_ifindex, sizeof(out_ifindex));
+	if (error)
+		fail(error, "set out_ifindex in %s", path);
+	error = bpf_object__load(object);
+	if (error)
+		fail(error, "load %s", path);
+	return object;
+}
+
+int program_fd(struct bpf_object *object, const char *name)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
+
+	if (!program)
+		fail(ENOENT, "find program %s", name);
+	return bpf_program__fd(program);
+}
+
+void attach_program(struct bpf_object *object, const char *name, const char *ifname)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, how, .flags = XDP_FLAGS_DRV_MODE);
+	int link = bpf_link_create(program_fd(object, name), (int)ifindex_of(ifname), BPF_XDP, &how);
+
+	if (link < 0)
+		fail(link, "attach %s to \"%s\" in native mode", name, ifname);
+}
+
+void serve_socket(struct bpf_object *object, struct port *port)
+{
+	int error = xsk_socket__update_xskmap(port->socket, bpf_object__find_map_fd_by_name(object, "sockets"));
+
+	if (error)
+		fail(error, "enter the socket into the XSKMAP");
+}
+
+static struct xsk_socket_config socket_config(const struct options *options)
+{
+	return (struct xsk_socket_config){
+		.rx_size = options->ring,
+		.tx_size = options->ring,
+		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+		.bind_flags = (uint16_t)(XDP_COPY | XDP_USE_NEED_WAKEUP | (options->sg ? XDP_USE_SG : 0)),
+	};
+}
+
+static void finish_port(struct port *port, const char *ifname, const struct options *options)
+{
+	uint32_t budget = options->budget;
+
+	port->fd = xsk_socket__fd(port->socket);
+	port->ifindex = ifindex_of(ifname);
+	if (budget && setsockopt(port->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget)))
+		fail(errno, "set XDP_MAX_TX_SKB_BUDGET to %u on \"%s\"", budget, ifname);
+}
+
+void open_first(struct area *area, struct port *port, const char *ifname, const struct options *options)
+{
+	struct xsk_umem_config umem_config = {
+		.fill_size = options->fill,
+		.comp_size = options->ring,
+		.frame_size = options->chunk,
+	};
+	struct xsk_socket_config config = socket_config(options);
+	uint64_t give_up = now_ns() + BIND_RETRY_NS;
+	int error;
+
+	area->length = (uint64_t)options->chunks * options->chunk;
+	area->bytes = mmap(NULL, area->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (area->bytes == MAP_FAILED)
+		fail(errno, "map %llu bytes", (unsigned long long)area->length);
+	do {
+		error = xsk_umem__create(&area->umem, area->bytes, area->length, &port->fill, &port->completion,
+					 &umem_config);
+		if (error)
+			fail(error, "register a umem of %u chunks of %u bytes", options->chunks, options->chunk);
+		error = xsk_socket__create(&port->socket, ifname, 0, area->umem, &port->rx, &port->tx, &config);
+		if (error != -EBUSY)
+			break;
+		/* A socket that was closed a moment ago holds its queue for a grace period of the kernel. */
+		xsk_umem__delete(area->umem);
+		usleep(BIND_RETRY_US);
+	} while (now_ns() < give_up && !stopped);
+	if (error)
+		fail(error, "bind AF_XDP socket to \"%s\" queue 0", ifname);
+	finish_port(port, ifname, options);
+}
+
+void open_second(struct area *area, struct port *port, const char *ifname, const struct options *options)
+{
+	struct xsk_socket_config config = socket_config(options);
+	int error = xsk_socket__create_shared(&port->socket, ifname, 0, area->umem, &port->rx, &port->tx, &port->fill,
+					      &port->completion, &config);
+
+	if (error)
+		fail(error, "bind AF_XDP socket to \"%s\" queue 0 over a shared umem", ifname);
+	finish_port(port, ifname, options);
+}
+
+void fill_chunks(struct port *port, const struct options *options, uint32_t from, uint32_t to)
+{
+	uint32_t at;
+
+	if (xsk_ring_prod__reserve(&port->fill, to - from, &at) != to - from)
+		fail(ENOSPC, "put %u chunks into the fill ring", to - from);
+	for (uint32_t chunk = from; chunk < to; chunk++)
+		*xsk_ring_prod__fill_addr(&port->fill, at++) = (uint64_t)chunk * options->chunk;
+	xsk_ring_prod__submit(&port->fill, to - from);
+}
+
+void wake_tx(struct port *port)
+{
+	if (sendto(port->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+		return;
+	/* Later (budget or completion ring), or consumed but dropped on the way: the loop comes back anyway. */
+	if (errno == EAGAIN || errno == EBUSY || errno == ENOBUFS || errno == EINTR)
+		return;
+	fail(errno, "wake the AF_XDP socket for transmission");
+}
+
+static uint32_t sum16(const uint8_t *at, uint32_t length)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i + 1 < length; i += 2)
+		sum += read_be16(at + i);
+	return length & 1 ? sum + ((uint32_t)at[length - 1] << 8) : sum;
+}
+
+static uint16_t fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+void write_frame(uint8_t *frame, uint32_t length)
+{
+	static const uint8_t start[] = {
+		0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00,			/* Ethernet */
+		0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,	/* IPv4, do not fragment */
+		0, 9, 0x23, 0x28, 0, 0, 0, 0,						/* UDP 9 -> 9000 */
+	};
+	uint8_t *ip = frame + ETHERNET_HEADER_BYTES;
+	uint8_t *udp = ip + IPV4_HEADER_BYTES;
+	uint16_t ip_length = htons((uint16_t)(length - ETHERNET_HEADER_BYTES));
+	uint32_t udp_bytes = length - ETHERNET_HEADER_BYTES - IPV4_HEADER_BYTES;
+	uint16_t udp_length = htons((uint16_t)udp_bytes);
+	uint16_t sum;
+
+	memset(frame, 0, length);
+	memcpy(frame, start, sizeof(start));
+	memcpy(ip + 2, &ip_length, 2);
+	memcpy(udp + 4, &udp_length, 2);
+	sum = fold(sum16(ip, IPV4_HEADER_BYTES));
+	memcpy(ip + 10, &sum, 2);
+	sum = fold(sum16(ip + 12, 8) + 17 + udp_bytes + sum16(udp, udp_bytes));
+	memcpy(udp + 6, &sum, 2);
+}
+
+bool window_step(struct window *window, const struct options *options, uint64_t frames)
+{
+	uint64_t now;
+
+	if (stopped)
+		return false;
+	if (frames == 0)
+		return true;
+	now = now_ns();
+	if (window->begin == 0) {
+		window->begin = now + to_ns(options->warmup);
+		window->end = window->begin + to_ns(options->seconds);
+	}
+	if (!window->open && now >= window->begin) {
+		window->open = true;
+		window->began = now;
+		window->frames_at_begin = frames;
+	}
+	if (now < window->end)
+		return true;
+	window->end = now;
+	return false;
+}

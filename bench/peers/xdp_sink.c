@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The referee of tx and forward: counts the frames that arrive at the far end in its XDP program and drops them there.
+ * It sleeps between two looks, so that it takes nothing from the core that is measured.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "peer.h"
+
+#define LOOK_EVERY_US 2000
+
+static uint64_t arrived(int map, int cpus, uint64_t *per_cpu)
+{
+	uint32_t zero = 0;
+	uint64_t sum = 0;
+
+	if (bpf_map_lookup_elem(map, &zero, per_cpu))
+		fail(errno, "read the counter of the sink");
+	for (int i = 0; i < cpus; i++)
+		sum += per_cpu[i];
+	return sum;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = read_options(argc, argv, 1);
+	struct bpf_object *object = load_programs(0);
+	int map = bpf_object__find_map_fd_by_name(object, "seen");
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *per_cpu = cpus > 0 ? calloc((size_t)cpus, sizeof(*per_cpu)) : NULL;
+	struct window window = {0};
+	uint64_t frames = 0;
+
+	if (!per_cpu)
+		fail(0, "allocate a counter for each processor");
+	attach_program(object, "count_and_drop", options.ifname[0]);
+	ready();
+	while (window_step(&window, &options, frames)) {
+		usleep(LOOK_EVERY_US);
+		frames = arrived(map, cpus, per_cpu);
+	}
+	printf("{\"program\":\"xdp_sink\",\"packets\":%llu,\"pps\":%.0f}\n",
+	       (unsigned long long)(frames - window.frames_at_begin),
+	       (double)(frames - window.frames_at_begin) * 1e9 / (double)(window.end - window.began));
+	return 0;
+}

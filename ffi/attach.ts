@@ -1,0 +1,232 @@
+/**
+ * One call from an interface's name to a device: look it up, load the program, open the sockets, steer traffic to them.
+ *
+ * The order keeps the interface alive throughout: the program goes in with an empty map (everything passes to the
+ * kernel), sockets get their fill rings filled and are bound, and only then do map entries send frames their way.
+ * What fails on the way undoes what was done before it.
+ */
+import { type Mode, type Refusal, XdpDevice } from "./device.ts";
+import { channels, rxQueueCount } from "./net/ethtool.ts";
+import { getLink } from "./net/link.ts";
+import { LinkWatcher } from "./net/link-watcher.ts";
+import { inNamespace } from "./net/namespace.ts";
+import { type AttachOptions, DEFAULT_CHUNKS_PER_QUEUE, type Plan, planAttach } from "./options.ts";
+import { SocketReports } from "./report.ts";
+import * as abi from "./sys/abi.ts";
+import { ERRNO, SystemError } from "./sys/errno.ts";
+import { usleep } from "./sys/libc.ts";
+import { type AttachResult, SteerProgram } from "./xdp/program.ts";
+import {
+  bindRaw,
+  type BindTarget,
+  BUSY_RETRY_MS,
+  BUSY_RETRY_STEP_MS,
+  isZeroCopy,
+  openRaw,
+  setOption,
+  US_PER_MS,
+} from "./xsk/setup.ts";
+import { XskSocket } from "./xsk/socket.ts";
+import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
+
+/** One way to bind, best first. */
+interface Rung {
+  readonly name: string;
+  readonly zeroCopy: boolean;
+  readonly multiBuffer: boolean;
+}
+
+/** Refusals that say "not in this mode"; any other errno would be the same on the next rung. */
+const MODE_REFUSALS: readonly number[] = [ERRNO.EINVAL, ERRNO.EOPNOTSUPP];
+
+const rungs = (plan: Plan, native: boolean): Rung[] => {
+  const zeroCopy =
+    plan.bind === "zero-copy" ? [true] : plan.bind === "copy" || !native ? [false] : [true, false];
+  const multiBuffer = plan.multiBuffer === undefined ? [true, false] : [plan.multiBuffer];
+  return zeroCopy.flatMap((zero) =>
+    multiBuffer.map((multi) => ({
+      name: `${zero ? "zero-copy" : "copy"} ${multi ? "with" : "without"} multi-buffer`,
+      zeroCopy: zero,
+      multiBuffer: multi,
+    })),
+  );
+};
+
+const bindFlags = (rung: Rung, needWakeup: boolean): number =>
+  (rung.zeroCopy ? abi.XDP_ZEROCOPY : abi.XDP_COPY) |
+  (needWakeup ? abi.XDP_USE_NEED_WAKEUP : 0) |
+  (rung.multiBuffer ? abi.XDP_USE_SG : 0);
+
+/** Binds the first socket of a umem on the best rung that holds; the refusals go into `refused`. */
+const climb = (fd: number, target: BindTarget, plan: Plan, native: boolean, refused: Refusal[]): Rung => {
+  const ladder = rungs(plan, native);
+  for (const [i, rung] of ladder.entries()) {
+    try {
+      bindRaw(fd, target, bindFlags(rung, plan.needWakeup), -1);
+      return rung;
+    } catch (error) {
+      const last = i === ladder.length - 1;
+      if (last || !(error instanceof SystemError) || !MODE_REFUSALS.includes(error.errno)) throw error;
+      refused.push({ tried: `${rung.name} on queue ${target.queue}`, error });
+    }
+  }
+  throw new Error("a ladder has at least one rung");
+};
+
+const chooseQueues = (plan: Plan, name: string, count: number): readonly number[] => {
+  if (plan.queues === "all") {
+    if (count > MAX_SOCKETS_PER_UMEM) {
+      throw new RangeError(
+        `"${name}" has ${count} queues, one umem serves ${MAX_SOCKETS_PER_UMEM}: name the queues to serve`,
+      );
+    }
+    return Array.from({ length: count }, (_, queue) => queue);
+  }
+  const beyond = plan.queues.find((queue) => queue >= count);
+  if (beyond === undefined) return plan.queues;
+  throw new SystemError({
+    operation: `serve queue ${beyond} of "${name}"`,
+    operands: { interface: name, queue: beyond, queues: count },
+    errno: ERRNO.EINVAL,
+    remedy: `the device has queues 0-${count - 1}; change that with ethtool -L ${name}`,
+  });
+};
+
+const makeUmem = (plan: Plan, queues: number): Umem =>
+  plan.umem ??
+  new Umem({
+    chunks: plan.chunks ?? DEFAULT_CHUNKS_PER_QUEUE * queues,
+    ...(plan.chunkBytes === undefined ? {} : { chunkBytes: plan.chunkBytes }),
+    ...(plan.headroomBytes === undefined ? {} : { headroomBytes: plan.headroomBytes }),
+  });
+
+/** Opens and binds one socket. The first of a umem climbs the ladder; the others inherit what it found. */
+const openSocket = (
+  target: BindTarget,
+  plan: Plan,
+  umem: Umem,
+  reports: SocketReports,
+  fillTarget: number,
+  native: boolean,
+  refused: Refusal[],
+): XskSocket => {
+  const needWakeup = umem.negotiated?.needWakeup ?? plan.needWakeup;
+  const socket = new XskSocket(openRaw(umem, plan.rings), umem, reports, {
+    index: target.queue,
+    needWakeup,
+    fillTarget,
+  });
+  try {
+    if (plan.rings.tx > 0) {
+      // Unknown to kernels before 6.17, where 32 copies per call stay the limit and the kick loops.
+      setOption(socket.fd, abi.XDP_MAX_TX_SKB_BUDGET, plan.rings.tx);
+    }
+    // Before bind: some zero-copy drivers take their first buffers inside it.
+    socket.prefill();
+    if (umem.negotiated === undefined) {
+      const rung = climb(socket.fd, target, plan, native, refused);
+      umem.negotiated = { needWakeup: plan.needWakeup, multiBuffer: rung.multiBuffer };
+    } else bindRaw(socket.fd, target, 0, umem.sharedFd);
+    socket.bound(isZeroCopy(socket.fd));
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+};
+
+const checkMode = (plan: Plan, name: string, sockets: readonly XskSocket[], multiBuffer: boolean): void => {
+  const zeroCopy = sockets.every((socket) => socket.zeroCopy);
+  const wrong =
+    (plan.bind === "zero-copy" && !zeroCopy) ||
+    (plan.bind === "copy" && zeroCopy) ||
+    (plan.multiBuffer !== undefined && plan.multiBuffer !== multiBuffer);
+  if (!wrong) return;
+  throw new SystemError({
+    operation: `bind "${name}" as ${plan.bind}${plan.multiBuffer === true ? " with multi-buffer" : ""}`,
+    operands: { interface: name, bind: plan.bind },
+    errno: ERRNO.EINVAL,
+    remedy:
+      "a shared umem takes the mode of the device that bound it first: attach that one in this mode, or do not share",
+  });
+};
+
+/** Puts the program on, waiting out the EBUSY of a process that was killed a moment ago and still lets go of its link. */
+const attachProgram = (program: SteerProgram, ifindex: number, name: string, plan: Plan): AttachResult => {
+  for (let waitedMs = 0; ; waitedMs += BUSY_RETRY_STEP_MS) {
+    try {
+      return program.attach({ ifindex, interface: name, mode: plan.xdp, shared: plan.shared });
+    } catch (error) {
+      const busy = error instanceof SystemError && error.errno === ERRNO.EBUSY;
+      if (!busy || waitedMs >= BUSY_RETRY_MS) throw error;
+      usleep(BUSY_RETRY_STEP_MS * US_PER_MS);
+    }
+  }
+};
+
+const attachHere = (name: string, plan: Plan): XdpDevice => {
+  using undo = new DisposableStack();
+  const link = getLink(name);
+  const watcher = undo.use(new LinkWatcher(link));
+  const count = rxQueueCount(channels(name));
+  const numbers = chooseQueues(plan, name, count);
+  const umem = makeUmem(plan, numbers.length);
+  if (plan.umem === undefined) undo.use(umem);
+  if (umem.sharedFd < 0) umem.negotiated = undefined;
+  const program = undo.use(SteerProgram.load({ queues: count }));
+  program.setClaims(plan.claim);
+  const attached = attachProgram(program, link.index, name, plan);
+  const refused: Refusal[] = [...attached.refused];
+  const reports = new SocketReports(link.index, plan.namespace, umem);
+  undo.defer(() => reports.close());
+  // Half of what is free may wait in fill rings; the rest is there to send, to keep, and for the next device.
+  const fillTarget = Math.max(
+    1,
+    Math.min(plan.rings.fill, Math.floor(umem.available / (2 * numbers.length))),
+  );
+  const queues = numbers.map((queue) => {
+    const target = { ifindex: link.index, interface: name, queue, queueCount: count };
+    const socket = openSocket(target, plan, umem, reports, fillTarget, attached.mode === "native", refused);
+    undo.defer(() => socket.close());
+    return socket;
+  });
+  const multiBuffer = umem.negotiated?.multiBuffer ?? false;
+  checkMode(plan, name, queues, multiBuffer);
+  if (plan.rings.rx > 0) for (const socket of queues) program.setSocket(socket.index, socket.fd);
+  const mode: Mode = {
+    xdp: attached.mode,
+    bind: queues.every((socket) => socket.zeroCopy) ? "zero-copy" : "copy",
+    needWakeup: umem.negotiated?.needWakeup ?? plan.needWakeup,
+    multiBuffer,
+    shared: plan.shared,
+    refused,
+  };
+  const device = new XdpDevice({
+    name,
+    ifindex: link.index,
+    namespace: plan.namespace,
+    mac: link.mac,
+    mtu: link.mtu,
+    umem,
+    ownsUmem: plan.umem === undefined,
+    program,
+    watcher,
+    reports,
+    queues,
+    mode,
+  });
+  undo.move();
+  return device;
+};
+
+/**
+ * Attaches to an interface and returns the device that its frames come from.
+ *
+ * Blocks while the kernel lets go of a socket that was closed a moment ago, one second at the most.
+ * Throws TypeError or RangeError for an option that makes no sense, before anything is touched, and SystemError, with
+ * the errno's name and the remedy, for what the system refuses; then nothing is left behind.
+ */
+export const attach = (interfaceName: string, options: AttachOptions = {}): XdpDevice => {
+  const plan = planAttach(interfaceName, options);
+  return inNamespace(plan.namespace, () => attachHere(interfaceName, plan));
+};

@@ -1,0 +1,116 @@
+/**
+ * Puts compiled claims into force, so that every frame is judged by the whole old list or by the whole new one.
+ *
+ * There are two generations of plan and table. The one not in use is filled, then `active` is stored, then a grace period
+ * passes before anything of the old one is touched. An update of a map of maps is what gives that grace period: the
+ * kernel waits in it until no program runs that could still use the old map (kernel/bpf/syscall.c,
+ * maybe_wait_bpf_programs). It takes some milliseconds.
+ */
+import { ERRNO, SystemError } from "../sys/errno.ts";
+import { bpf_map_create, bpf_map_update_batch, bpf_map_update_elem } from "../sys/libbpf.ts";
+import { close, cString, word } from "../sys/libc.ts";
+import { logMark, logSince } from "../sys/log.ts";
+import { mapShared, type Mapping, PAGE_BYTES } from "../sys/memory.ts";
+import type { CompiledClaims } from "./claims.ts";
+import { GENERATIONS, KEY, PLAN, STATE } from "./layout.ts";
+
+const BPF_MAP_TYPE_HASH = 1;
+const BPF_ANY = 0;
+const VALUE_BYTES = Uint32Array.BYTES_PER_ELEMENT;
+const MAP_NAME = cString("claims");
+
+const refuse = (what: string, status: number, count: number, mark: number): SystemError =>
+  new SystemError({
+    operation: what,
+    operands: { entries: count },
+    errno: -status,
+    remedy:
+      -status === ERRNO.EPERM
+        ? "it takes CAP_BPF (or root)"
+        : "there may be no kernel memory left for a table of this size: claim fewer prefixes",
+    log: logSince(mark),
+  });
+
+/** The claims of one loaded program. */
+export class ClaimTable {
+  readonly #tables: number;
+  readonly #state: Mapping;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  #active = 0;
+
+  /** `stateFd` is the map behind the program's variables, `tablesFd` the map of tables; both stay the caller's. */
+  constructor(stateFd: number, tablesFd: number) {
+    const lengthBytes = Math.ceil(STATE.bytes / PAGE_BYTES) * PAGE_BYTES;
+    const state = mapShared(stateFd, lengthBytes, 0);
+    if (state === null) {
+      throw new SystemError({
+        operation: "map the program's variables",
+        operands: { lengthBytes },
+        errno: ERRNO.ENOMEM,
+        remedy: "the kernel is older than 5.5, or has no memory left",
+      });
+    }
+    this.#tables = tablesFd;
+    this.#state = state;
+    this.#view = new DataView(state.buffer);
+    this.#bytes = new Uint8Array(state.buffer);
+  }
+
+  /**
+   * Replaces the claims in force. When it returns no frame is judged by the old ones any more. On a failure the old ones
+   * stay in force. `running` is false while no frame can be in the program, which saves the wait.
+   */
+  publish(claims: CompiledClaims, running: boolean): void {
+    const mark = logMark();
+    const table = this.#makeTable(claims, mark);
+    try {
+      const next = (this.#active + 1) % GENERATIONS;
+      this.#writePlan(next, claims);
+      this.#setTable(next, table, mark);
+      this.#view.setUint32(STATE.active, next, true);
+      const old = this.#active;
+      this.#active = next;
+      // The old generation gets the new table too: that frees its own, and is the grace period.
+      if (running) this.#setTable(old, table, mark);
+    } finally {
+      close(table);
+    }
+  }
+
+  /** Unmaps the variables. Idempotent. */
+  close(): void {
+    this.#state.unmap();
+  }
+
+  #makeTable(claims: CompiledClaims, mark: number): number {
+    const { count } = claims;
+    const fd = bpf_map_create(BPF_MAP_TYPE_HASH, MAP_NAME, KEY.bytes, VALUE_BYTES, Math.max(1, count), null);
+    if (fd < 0) throw refuse("create a table of claims", fd, count, mark);
+    if (count === 0) return fd;
+    const done = new Uint32Array(new ArrayBuffer(VALUE_BYTES));
+    done[0] = count;
+    const status = bpf_map_update_batch(fd, claims.keys, claims.values, done, null);
+    if (status === 0 && done[0] === count) return fd;
+    close(fd);
+    throw refuse("fill a table of claims", status, count, mark);
+  }
+
+  #writePlan(generation: number, claims: CompiledClaims): void {
+    const at = STATE.plans + generation * PLAN.bytes;
+    this.#view.setUint32(at + PLAN.everything, Number(claims.everything), true);
+    this.#view.setUint32(at + PLAN.ethertypes, Number(claims.ethertypes), true);
+    this.#view.setUint32(at + PLAN.ipv4, Number(claims.ipv4), true);
+    this.#view.setUint32(at + PLAN.ipv6, Number(claims.ipv6), true);
+    this.#bytes.set(claims.trees, at + PLAN.trees);
+  }
+
+  #setTable(generation: number, fd: number, mark: number): void {
+    const slot = new Uint32Array(new ArrayBuffer(VALUE_BYTES));
+    const value = new Int32Array(new ArrayBuffer(VALUE_BYTES));
+    slot[0] = generation;
+    value[0] = fd;
+    const status = bpf_map_update_elem(this.#tables, slot, value, word(BPF_ANY));
+    if (status < 0) throw refuse("put a table of claims into force", status, 0, mark);
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * The program on an interface: by a bpf_link, which is gone with the process, or in libxdp's dispatcher beside others.
+ */
+import { ERRNO, SystemError } from "../sys/errno.ts";
+import { bpf_link_create, bpf_link_update } from "../sys/libbpf.ts";
+import { close, cString } from "../sys/libc.ts";
+import { type Libxdp, libxdp } from "../sys/libxdp.ts";
+import { logMark, logSince } from "../sys/log.ts";
+import { type Pointer, struct } from "../sys/memory.ts";
+import type { BpfObject } from "./object.ts";
+
+export type XdpMode = "native" | "generic";
+
+export interface AttachTarget {
+  readonly ifindex: number;
+  /** For error texts. */
+  readonly interface: string;
+  readonly mode: "auto" | XdpMode;
+}
+
+/** A program that runs for the frames of an interface. */
+export interface Hook {
+  readonly mode: XdpMode;
+  /** The modes that were tried first, and why they were refused. */
+  readonly refused: readonly { readonly tried: string; readonly error: SystemError }[];
+  /** Puts another program in this one's place, between two frames. */
+  update(programFd: number): void;
+  /** Takes the program off. Idempotent. */
+  detach(): void;
+}
+
+/** enum bpf_attach_type, and XDP_FLAGS_* of linux/if_link.h. */
+const BPF_XDP = 37;
+const XDP_FLAGS: Readonly<Record<XdpMode, number>> = { generic: 1 << 1, native: 1 << 2 };
+/** enum xdp_attach_mode of xdp/libxdp.h. */
+const LIBXDP_MODES: Readonly<Record<XdpMode, number>> = { native: 1, generic: 2 };
+
+/** The start of struct bpf_link_create_opts (libbpf 1.1): size, flags, and what XDP does not use. */
+const LINK_OPTS_FLAGS = 8;
+const LINK_OPTS_BYTES = 64;
+
+const taken = (name: string): string =>
+  `another program is attached to "${name}"; take it off (ip link set dev ${name} xdp off), end the process that ` +
+  "holds its link (bpftool link), or attach with shared: true";
+
+const REMEDIES: Readonly<Record<number, (name: string) => string>> = {
+  [ERRNO.EPERM]: () => "it takes CAP_NET_ADMIN and CAP_BPF (or root)",
+  [ERRNO.EBUSY]: taken,
+  [ERRNO.EEXIST]: taken,
+  [ERRNO.ENODEV]: (name) => `there is no interface "${name}" in this network namespace any more`,
+  [ERRNO.ENOSPC]: (name) =>
+    `"${name}" has fewer receive queues than its peer has transmit queues: even them out with ethtool -L, or use generic`,
+  [ERRNO.ERANGE]: (name) =>
+    `the MTU of "${name}" is above what its driver takes in one buffer (3506 on veth without xdp.frags): lower it, or use generic`,
+  [ERRNO.EOPNOTSUPP]: (name) => `the driver of "${name}" has no native XDP: use generic or auto`,
+  [ERRNO.EINVAL]: (name) =>
+    `"${name}" refuses it in this mode: LRO or GRO_HW may be on (ethtool -k), or the MTU too large; try generic`,
+  [ERRNO.ENOMEM]: () => "there is no kernel memory left for the driver's rings",
+};
+
+const refusal = (how: string, target: AttachTarget, status: number, mark: number): SystemError =>
+  new SystemError({
+    operation: `attach ${how} to "${target.interface}"`,
+    operands: { interface: target.interface, ifindex: target.ifindex },
+    errno: -status,
+    remedy: REMEDIES[-status]?.(target.interface) ?? "the driver refused; the kernel's log (dmesg) may say why",
+    log: logSince(mark),
+  });
+
+/** Refusals after which the other mode may still work. */
+const MODE_REFUSALS: readonly number[] = [
+  ERRNO.EINVAL,
+  ERRNO.ENOMEM,
+  ERRNO.ENOSPC,
+  ERRNO.EOPNOTSUPP,
+  ERRNO.ERANGE,
+];
+
+interface Climbed<T> {
+  readonly mode: XdpMode;
+  readonly value: T;
+  readonly refused: Hook["refused"];
+}
+
+/** Tries the modes that the target allows, best first. */
+const climb = <T>(target: AttachTarget, attempt: (mode: XdpMode) => T): Climbed<T> => {
+  if (target.mode !== "auto") return { mode: target.mode, value: attempt(target.mode), refused: [] };
+  try {
+    return { mode: "native", value: attempt("native"), refused: [] };
+  } catch (error) {
+    if (!(error instanceof SystemError) || !MODE_REFUSALS.includes(error.errno)) throw error;
+    return { mode: "generic", value: attempt("generic"), refused: [{ tried: "native program", error }] };
+  }
+};
+
+/** Attaches by a bpf_link: it ends with `detach`, and with the process even where that is killed. */
+export const attachLink = (programFd: number, target: AttachTarget): Hook => {
+  const { mode, value, refused } = climb(target, (tried) => {
+    const opts = struct(LINK_OPTS_BYTES);
+    opts.view.setBigUint64(0, BigInt(LINK_OPTS_BYTES), true);
+    opts.view.setUint32(LINK_OPTS_FLAGS, XDP_FLAGS[tried], true);
+    const mark = logMark();
+    const fd = bpf_link_create(programFd, target.ifindex, BPF_XDP, opts.bytes);
+    if (fd < 0) throw refusal(`${tried} program`, target, fd, mark);
+    return fd;
+  });
+  let fd = value;
+  return {
+    mode,
+    refused,
+    update: (other) => {
+      const mark = logMark();
+      const status = bpf_link_update(fd, other, null);
+      if (status < 0) throw refusal("a replacement program", target, status, mark);
+    },
+    detach: () => {
+      if (fd >= 0) close(fd);
+      fd = -1;
+    },
+  };
+};
+
+/** errno of a pointer that is an error: libxdp returns it as the address, which the FFI hands over as a bigint. */
+const pointerErrno = (pointer: unknown): number =>
+  typeof pointer === "bigint" ? Number(2n ** 64n - pointer) : ERRNO.ENOENT;
+
+/** Throws unless what runs on the interface is a dispatcher; a single program there would shut others out. */
+const assertDispatcher = (library: Libxdp, target: AttachTarget, mark: number): void => {
+  const running = library.xdp_multiprog__get_from_ifindex(target.ifindex);
+  if (typeof running !== "number") throw refusal("shared program", target, -pointerErrno(running), mark);
+  const alone = library.xdp_multiprog__is_legacy(running);
+  library.xdp_multiprog__close(running);
+  if (!alone) return;
+  throw new SystemError({
+    operation: `attach shared program to "${target.interface}"`,
+    operands: { interface: target.interface, ifindex: target.ifindex },
+    errno: ERRNO.EOPNOTSUPP,
+    remedy:
+      "this kernel refuses libxdp's dispatcher (it needs BPF_PROG_TYPE_EXT, BTF and a bpffs at /sys/fs/bpf): " +
+      "attach without shared: true",
+    log: logSince(mark),
+  });
+};
+
+const attachDispatched = (library: Libxdp, program: Pointer, target: AttachTarget, mode: XdpMode): void => {
+  const mark = logMark();
+  const status = library.xdp_program__attach(program, target.ifindex, LIBXDP_MODES[mode], 0);
+  if (status !== 0) throw refusal(`shared ${mode} program`, target, status, mark);
+  try {
+    assertDispatcher(library, target, mark);
+  } catch (error) {
+    library.xdp_program__detach(program, target.ifindex, LIBXDP_MODES[mode], 0);
+    throw error;
+  }
+};
+
+/**
+ * Attaches `object`, opened but not loaded, through libxdp's dispatcher. A program attached so outlives the process: only
+ * `detach` (or xdp-loader unload) takes it off; while no socket is in the map its frames go to the kernel. `detach` must be
+ * called in the interface's network namespace.
+ */
+export const attachShared = (object: BpfObject, section: string, target: AttachTarget): Hook => {
+  const library = libxdp();
+  const mark = logMark();
+  const made = library.xdp_program__from_bpf_obj(object.pointer, cString(section));
+  if (typeof made !== "number") throw refusal("shared program", target, -pointerErrno(made), mark);
+  let program: Pointer | null = made as Pointer;
+  const discard = (): void => {
+    if (program !== null) library.xdp_program__close(program);
+    program = null;
+  };
+  try {
+    const { mode, refused } = climb(target, (tried) => attachDispatched(library, program!, target, tried));
+    return {
+      mode,
+      refused,
+      update: () => {
+        throw refusal("a replacement in the dispatcher", target, -ERRNO.EOPNOTSUPP, logMark());
+      },
+      detach: () => {
+        if (program === null) return;
+        const before = logMark();
+        const status = library.xdp_program__detach(program, target.ifindex, LIBXDP_MODES[mode], 0);
+        discard();
+        if (status !== 0 && status !== -ERRNO.ENODEV) throw refusal("nothing in place of shared program", target, status, before);
+      },
+    };
+  } catch (error) {
+    discard();
+    throw error;
+  }
+};

@@ -1,0 +1,435 @@
+/**
+ * One AF_XDP socket as a queue of frames: its four rings, and the way of a burst through them.
+ *
+ * rx ring -> lent to the handler -> tx ring or pool -> completion ring -> pool -> fill ring. The rings are mapped
+ * memory, so a burst costs a system call only where the kernel asks to be woken. Every address that comes from the
+ * kernel is held against the owner byte of its chunk: what this socket did not give is counted and left alone.
+ */
+import {
+  DESC_ADDRESS,
+  DESC_ADDRESS_HIGH,
+  DESC_LENGTH,
+  DESC_OPTIONS,
+  DESC_WORDS,
+  MSG_DONTWAIT,
+  XDP_PKT_CONTD,
+} from "../sys/abi.ts";
+import { ERRNO, errno, errnoName } from "../sys/errno.ts";
+import { recvfrom, sendto, word } from "../sys/libc.ts";
+import { ConsumerRing, ProducerRing, type RingLayout } from "./ring.ts";
+import { closeRaw, readStatistics, type RawSocket, type XdpStatistics } from "./setup.ts";
+import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
+
+/** Columns that `receive` fills; structurally the seam's burst. */
+export interface BurstColumns {
+  readonly address: Int32Array;
+  readonly length: Int32Array;
+  readonly more: Uint8Array;
+  readonly capacity: number;
+}
+
+/** What a socket needs from the device that it belongs to. */
+export interface SocketHost {
+  /** Copies a packet into the kernel's own receive path. */
+  pass(queue: number, at: number, lengthBytes: number): boolean;
+  /** Something is wrong with this queue that counters alone would hide. */
+  stalled(queue: number, reason: string): void;
+  /** The interface has gone from under the socket. */
+  unbound(reason: string): void;
+}
+
+export interface SocketOptions {
+  readonly index: number;
+  readonly needWakeup: boolean;
+  /** Chunks to keep with the kernel for receiving. */
+  readonly fillTarget: number;
+}
+
+/** Counters of one socket, in packets or chunks as named. */
+export interface SocketStatistics extends XdpStatistics {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  /** Sends refused because the tx ring was full. */
+  readonly txFull: number;
+  /** Packets that the kernel took and then dropped: sendto said EBUSY. */
+  readonly txDropped: number;
+  /** Kicks that found the link down, and kicks that found no memory for a copy. */
+  readonly txLinkDown: number;
+  readonly txNoBuffers: number;
+  /** Descriptors whose address, length or owner was wrong when they came from the kernel. */
+  readonly rxForged: number;
+  readonly completionForged: number;
+  /** Packets handed back to the kernel's stack, and those it did not take. */
+  readonly passed: number;
+  readonly passFailed: number;
+  /** Refills that found the pool empty. */
+  readonly poolEmpty: number;
+  /** System calls made to wake the kernel, for sending and for receiving. */
+  readonly txWakeups: number;
+  readonly rxWakeups: number;
+}
+
+/** Fewer chunks than this are not worth a store that the kernel's core has to fetch. */
+const REFILL_BATCH = 16;
+/** Kicks in a row without the kernel taking one descriptor, after which the queue is reported as stalled. */
+const STALL_KICKS = 1000;
+const NOTHING = word(0);
+
+/** A ring for a direction that the socket was opened without: nothing ever arrives in it and nothing fits. */
+const absentRing = (entryWords: number): RingLayout => {
+  const flagsAt = 2;
+  const entriesAt = flagsAt + 1;
+  const words = new Int32Array(new ArrayBuffer((entriesAt + entryWords) * Int32Array.BYTES_PER_ELEMENT));
+  return { words, producerAt: 0, consumerAt: 1, flagsAt, entriesAt, entryWords, size: 1 };
+};
+const absentTx = (): ProducerRing => {
+  const layout = absentRing(DESC_WORDS);
+  // One submitted entry that nobody takes: a ring of one that is full for ever.
+  layout.words[layout.producerAt] = 1;
+  return new ProducerRing(layout);
+};
+
+/** An AF_XDP socket, bound to one queue of one device. */
+export class XskSocket implements Member {
+  readonly index: number;
+  readonly umem: Umem;
+  readonly fd: number;
+  readonly needWakeup: boolean;
+  readonly fillTarget: number;
+  readonly #raw: RawSocket;
+  readonly #host: SocketHost;
+  #rx: ConsumerRing;
+  #tx: ProducerRing;
+  readonly #fill: ProducerRing;
+  readonly #completion: ConsumerRing;
+  readonly #slot: number;
+  readonly #fillTag: number;
+  readonly #txTag: number;
+  readonly #refillBatch: number;
+  #open = true;
+  #boundFd = -1;
+  #zeroCopy = false;
+  #fillOut = 0;
+  #txOut = 0;
+  #idleKicks = 0;
+  #rxPackets = 0;
+  #rxBytes = 0;
+  #txPackets = 0;
+  #txBytes = 0;
+  #txFull = 0;
+  #txDropped = 0;
+  #txLinkDown = 0;
+  #txNoBuffers = 0;
+  #rxForged = 0;
+  #completionForged = 0;
+  #passed = 0;
+  #passFailed = 0;
+  #poolEmpty = 0;
+  #txWakeups = 0;
+  #rxWakeups = 0;
+
+  constructor(raw: RawSocket, umem: Umem, host: SocketHost, options: SocketOptions) {
+    this.#raw = raw;
+    this.fd = raw.fd;
+    this.umem = umem;
+    this.#host = host;
+    this.index = options.index;
+    this.needWakeup = options.needWakeup;
+    this.fillTarget = raw.rx === undefined ? 0 : Math.min(options.fillTarget, raw.fill.layout.size);
+    this.#refillBatch = Math.max(1, Math.min(REFILL_BATCH, this.fillTarget >> 2));
+    this.#rx = new ConsumerRing(raw.rx?.layout ?? absentRing(DESC_WORDS));
+    this.#tx = raw.tx === undefined ? absentTx() : new ProducerRing(raw.tx.layout);
+    this.#fill = new ProducerRing(raw.fill.layout);
+    this.#completion = new ConsumerRing(raw.completion.layout);
+    this.#slot = umem.join(this);
+    this.#fillTag = umem.fillTag(this.#slot);
+    this.#txTag = umem.txTag(this.#slot);
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  get boundFd(): number {
+    return this.#boundFd;
+  }
+
+  /** True where the device itself writes and reads the umem. */
+  get zeroCopy(): boolean {
+    return this.#zeroCopy;
+  }
+
+  /** Says that `bind` succeeded, and how. */
+  bound(zeroCopy: boolean): void {
+    this.#boundFd = this.fd;
+    this.#zeroCopy = zeroCopy;
+  }
+
+  /** Fills the fill ring for the first time, before `bind`. */
+  prefill(): void {
+    this.#refill();
+  }
+
+  outstanding(): Outstanding {
+    return { fill: this.#fillOut, tx: this.#txOut };
+  }
+
+  receive(burst: BurstColumns): number {
+    const rx = this.#rx;
+    let count = rx.peek(burst.capacity);
+    if (count === 0) return 0;
+    const words = rx.words;
+    // The kernel publishes whole packets; what the burst's capacity cuts off waits for the next one.
+    while (count > 1 && (words[rx.slot(count - 1) + DESC_OPTIONS]! & XDP_PKT_CONTD) !== 0) count -= 1;
+    const { owners, shift } = this.umem;
+    const { address: addresses, length: lengths, more: mores } = burst;
+    const offsetMask = (1 << shift) - 1;
+    const tag = this.#fillTag;
+    let bytes = 0;
+    let taken = 0;
+    for (; taken < count; taken++) {
+      const at = rx.slot(taken);
+      const address = words[at + DESC_ADDRESS]!;
+      const length = words[at + DESC_LENGTH]!;
+      const chunk = address >>> shift;
+      const last = (address & offsetMask) + length - 1;
+      // What a packet of one chunk looks like: a chunk that we gave, bytes that lie in it, nothing else said.
+      if (owners[chunk] !== tag || (last | (length - 1)) >>> shift !== 0) break;
+      if ((words[at + DESC_ADDRESS_HIGH]! | words[at + DESC_OPTIONS]!) !== 0) break;
+      owners[chunk] = LENT;
+      addresses[taken] = address;
+      lengths[taken] = length;
+      mores[taken] = 0;
+      bytes += length;
+    }
+    this.#fillOut -= taken;
+    this.#rxPackets += taken;
+    this.#rxBytes += bytes;
+    if (taken < count) taken = this.#receiveRest(burst, taken, count);
+    rx.release(count);
+    return taken;
+  }
+
+  settle(burst: BurstColumns, count: number): void {
+    const { owners, shift } = this.umem;
+    const { address: addresses } = burst;
+    const fill = this.#fill;
+    const words = fill.words;
+    const tag = this.#fillTag;
+    // Straight back into the fill ring, as far as it takes them: the pool would be a detour of two memory accesses.
+    const wanted = Math.min(count, this.fillTarget - this.#fillOut);
+    const room = wanted > 0 ? Math.min(wanted, fill.free(wanted)) : 0;
+    let filled = 0;
+    for (let i = 0; i < count; i++) {
+      const chunk = addresses[i]! >>> shift;
+      if (owners[chunk] !== LENT) continue;
+      if (filled < room) {
+        owners[chunk] = tag;
+        words[fill.slot(filled)] = chunk << shift;
+        filled += 1;
+      } else this.umem.put(chunk);
+    }
+    fill.advance(filled);
+    this.#fillOut += filled;
+  }
+
+  reserve(chunks: number): boolean {
+    if (this.#tx.free(chunks) >= chunks) return true;
+    this.#txFull += 1;
+    return false;
+  }
+
+  send(address: number, length: number, more: boolean): boolean {
+    const tx = this.#tx;
+    if (tx.free(1) === 0) {
+      this.#txFull += 1;
+      return false;
+    }
+    this.umem.giveToTx(address, length, this.#txTag);
+    const at = tx.slot(0);
+    tx.advance(1);
+    const words = tx.words;
+    // The high half of the address is zero in every slot from the start, and only this side writes the ring.
+    words[at + DESC_ADDRESS] = address;
+    words[at + DESC_LENGTH] = length;
+    words[at + DESC_OPTIONS] = more ? XDP_PKT_CONTD : 0;
+    this.#txOut += 1;
+    this.#txBytes += length;
+    if (!more) this.#txPackets += 1;
+    return true;
+  }
+
+  pass(address: number, length: number): boolean {
+    const handed = this.#open && this.#host.pass(this.index, address, length);
+    if (handed) this.#passed += 1;
+    else this.#passFailed += 1;
+    return handed;
+  }
+
+  flush(): void {
+    if (!this.#open) return;
+    if (this.#txOut > 0) {
+      this.#tx.submit();
+      this.#reap();
+      if (this.#tx.pending() > 0 && (!this.needWakeup || this.#tx.needWakeup)) this.#kick();
+    }
+    this.#refill();
+  }
+
+  statistics(): SocketStatistics {
+    return {
+      ...readStatistics(this.fd),
+      rxPackets: this.#rxPackets,
+      rxBytes: this.#rxBytes,
+      txPackets: this.#txPackets,
+      txBytes: this.#txBytes,
+      txFull: this.#txFull,
+      txDropped: this.#txDropped,
+      txLinkDown: this.#txLinkDown,
+      txNoBuffers: this.#txNoBuffers,
+      rxForged: this.#rxForged,
+      completionForged: this.#completionForged,
+      passed: this.#passed,
+      passFailed: this.#passFailed,
+      poolEmpty: this.#poolEmpty,
+      txWakeups: this.#txWakeups,
+      rxWakeups: this.#rxWakeups,
+    };
+  }
+
+  /** Levels of the rings as this side knows them, in chunks. */
+  levels(): { readonly fill: number; readonly tx: number } {
+    return { fill: this.#fillOut, tx: this.#txOut };
+  }
+
+  /** Unmaps, closes, and returns to the pool every chunk that the kernel still had of this socket. Idempotent. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#boundFd = -1;
+    // Views over the rings end with their mapping; what is asked of a closed socket finds empty and full rings instead.
+    this.#rx = new ConsumerRing(absentRing(DESC_WORDS));
+    this.#tx = absentTx();
+    closeRaw(this.#raw);
+    this.#fillOut = 0;
+    this.#txOut = 0;
+    this.umem.leave(this.#slot);
+  }
+
+  /** The rest of a burst from the first descriptor that is not a plain packet: long packets, and forged ones. */
+  #receiveRest(burst: BurstColumns, from: number, count: number): number {
+    const rx = this.#rx;
+    const { words } = rx;
+    const { owners, shift, chunkBytes } = this.umem;
+    let taken = from;
+    let first = from;
+    let broken = false;
+    for (let i = from; i < count; i++) {
+      const at = rx.slot(i);
+      const address = words[at + DESC_ADDRESS]!;
+      const length = words[at + DESC_LENGTH]!;
+      const more = words[at + DESC_OPTIONS]! & XDP_PKT_CONTD;
+      const chunk = address >>> shift;
+      const inside = length > 0 && (address & (chunkBytes - 1)) + length <= chunkBytes;
+      if (owners[chunk] === this.#fillTag && inside && words[at + DESC_ADDRESS_HIGH] === 0) {
+        owners[chunk] = LENT;
+        burst.address[taken] = address;
+        burst.length[taken] = length;
+        burst.more[taken] = more;
+        taken += 1;
+        this.#fillOut -= 1;
+      } else {
+        this.#rxForged += 1;
+        broken = true;
+      }
+      if (more !== 0) continue;
+      if (broken) {
+        for (let part = first; part < taken; part++) this.umem.release(burst.address[part]!);
+        taken = first;
+        broken = false;
+      } else {
+        this.#rxPackets += 1;
+        for (let part = first; part < taken; part++) this.#rxBytes += burst.length[part]!;
+      }
+      first = taken;
+    }
+    return taken;
+  }
+
+  #reap(): void {
+    const completion = this.#completion;
+    const words = completion.words;
+    for (let count = completion.peek(completion.size); count > 0; count = completion.peek(completion.size)) {
+      let forged = 0;
+      for (let i = 0; i < count; i++) {
+        const at = completion.slot(i);
+        const known = words[at + DESC_ADDRESS_HIGH] === 0 && this.umem.takeFromTx(words[at]!, this.#txTag);
+        if (!known) forged += 1;
+      }
+      completion.release(count);
+      this.#txOut -= count - forged;
+      this.#completionForged += forged;
+    }
+  }
+
+  /** Wakes the kernel until it has taken everything, or says why it can't now. */
+  #kick(): void {
+    let pending = this.#tx.pending();
+    while (pending > 0) {
+      this.#txWakeups += 1;
+      const code = sendto(this.fd, null, NOTHING, MSG_DONTWAIT, null, 0) < 0 ? errno() : 0;
+      this.#reap();
+      const left = this.#tx.pending();
+      if (code !== 0 && code !== ERRNO.EAGAIN && !this.#carriesOn(code)) return;
+      if (left === pending) {
+        // With zero-copy the driver takes descriptors in its own time; a copy is made inside the call or not at all.
+        if (!this.#zeroCopy) this.#countIdleKick(code);
+        return;
+      }
+      this.#idleKicks = 0;
+      pending = left;
+    }
+  }
+
+  /** Counts a failed kick by its cause; true where another kick makes sense at once. */
+  #carriesOn(code: number): boolean {
+    if (code === ERRNO.EBUSY) {
+      this.#txDropped += 1;
+      return true;
+    }
+    if (code === ERRNO.ENETDOWN) this.#txLinkDown += 1;
+    else if (code === ERRNO.ENOBUFS) this.#txNoBuffers += 1;
+    else if (code === ERRNO.ENXIO) this.#host.unbound("the socket is not bound any more");
+    else this.#host.stalled(this.index, `sendto: ${errnoName(code)}`);
+    return false;
+  }
+
+  #countIdleKick(code: number): void {
+    this.#idleKicks += 1;
+    if (this.#idleKicks % STALL_KICKS !== 0) return;
+    const why =
+      code === 0 ? "sendto succeeds but sends nothing; has the device this transmit queue?" : errnoName(code);
+    this.#host.stalled(this.index, `${STALL_KICKS} wakeups moved no descriptor: ${why}`);
+  }
+
+  #refill(): void {
+    const fill = this.#fill;
+    const missing = this.fillTarget - this.#fillOut;
+    if (missing >= this.#refillBatch) {
+      const { umem } = this;
+      const { words } = fill;
+      const count = Math.min(missing, umem.available, fill.free(missing));
+      if (count < missing && count === umem.available) this.#poolEmpty += 1;
+      for (let i = 0; i < count; i++) words[fill.slot(i)] = umem.takeFor(this.#fillTag);
+      fill.advance(count);
+      this.#fillOut += count;
+    }
+    fill.submit();
+    if (this.needWakeup && fill.needWakeup && this.#boundFd >= 0) {
+      this.#rxWakeups += 1;
+      recvfrom(this.fd, null, NOTHING, MSG_DONTWAIT, null, null);
+    }
+  }
+}
