@@ -47,7 +47,8 @@ const readArguments = (): Arguments => {
   const names = Object.keys(MEASUREMENTS);
   const only = values.only?.split(",").map((name) => name.trim()) ?? names;
   for (const name of only) {
-    if (!names.includes(name)) throw new RangeError(`there is no measurement "${name}"; there are ${names.join(", ")}`);
+    if (!names.includes(name))
+      throw new RangeError(`there is no measurement "${name}"; there are ${names.join(", ")}`);
   }
   const pairs = Number(values.pairs);
   if (!Number.isInteger(pairs) || pairs < 1 || pairs > MAX_PAIRS) {

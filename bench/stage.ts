@@ -22,7 +22,10 @@ const END_LIMIT_MS = 20_000;
 export const peer = (name: string): string[] => [built(name)];
 
 /** A millrace program of the bench. */
-export const side = (name: string): string[] => [process.execPath, join(import.meta.dir, "sides", `${name}.ts`)];
+export const side = (name: string): string[] => [
+  process.execPath,
+  join(import.meta.dir, "sides", `${name}.ts`),
+];
 
 /** A running program. */
 export class Actor {
@@ -43,7 +46,10 @@ export class Actor {
   /** Waits until a line of output satisfies `found`. Throws, with the program's own words, if it ends before. */
   async until(found: (line: string) => boolean, limitMs: number): Promise<string> {
     const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new Error(`${this.#name} said nothing for ${limitMs} ms`)), limitMs);
+    const timer = setTimeout(
+      () => late.reject(new Error(`${this.#name} said nothing for ${limitMs} ms`)),
+      limitMs,
+    );
     try {
       for (;;) {
         const next = await Promise.race([this.#lines.next(), late.promise]);
@@ -64,8 +70,8 @@ export class Actor {
   async result(seconds: number): Promise<Readings> {
     const line = await this.until((each) => each.startsWith("{"), seconds * 1000 + END_LIMIT_MS);
     const parsed: unknown = JSON.parse(line);
-    const numbers = Object.entries(parsed ?? {}).filter((entry): entry is [string, number] =>
-      typeof entry[1] === "number",
+    const numbers = Object.entries(parsed ?? {}).filter(
+      (entry): entry is [string, number] => typeof entry[1] === "number",
     );
     return Object.fromEntries(numbers);
   }
@@ -88,9 +94,18 @@ export class Actor {
 }
 
 /** Starts a program in a side of the lab on a core. */
-export const start = (lab: Lab, where: Side, core: number, command: readonly string[], stdin: "pipe" | "ignore" = "ignore") => {
+export const start = (
+  lab: Lab,
+  where: Side,
+  core: number,
+  command: readonly string[],
+  stdin: "pipe" | "ignore" = "ignore",
+) => {
   const [program = "program"] = command.filter((word) => word !== process.execPath);
-  return new Actor(program.replace(/^.*\//, ""), lab.spawn(where, ["taskset", "-c", String(core), ...command], { stdin }));
+  return new Actor(
+    program.replace(/^.*\//, ""),
+    lab.spawn(where, ["taskset", "-c", String(core), ...command], { stdin }),
+  );
 };
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

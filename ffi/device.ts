@@ -10,7 +10,8 @@ import type { DeviceEvent, SocketReports } from "./report.ts";
 import type { SystemError } from "./sys/errno.ts";
 import type { Claims } from "./xdp/claim.ts";
 import type { SteerProgram, SteerStatistics } from "./xdp/program.ts";
-import type { SocketStatistics, XskSocket } from "./xsk/socket.ts";
+import type { XskSocket } from "./xsk/socket.ts";
+import type { SocketStatistics } from "./xsk/statistics.ts";
 import type { Umem } from "./xsk/umem.ts";
 
 /** One step of the ladder that was tried and refused, and the kernel's reason. */

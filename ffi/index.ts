@@ -12,5 +12,6 @@ export { findEventLoopFd, PollWaiter } from "./wait.ts";
 export type { Claim, Claims } from "./xdp/claim.ts";
 export type { SteerStatistics } from "./xdp/program.ts";
 export type { RingSizes, XdpStatistics } from "./xsk/setup.ts";
-export { XskSocket, type SocketStatistics } from "./xsk/socket.ts";
+export { XskSocket } from "./xsk/socket.ts";
+export type { SocketStatistics } from "./xsk/statistics.ts";
 export { OwnerError, Umem, type UmemOptions } from "./xsk/umem.ts";

@@ -3,8 +3,8 @@
  */
 import { MAX_RING_SIZE } from "./xsk/ring.ts";
 import type { RingSizes } from "./xsk/setup.ts";
-import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
-import type { Claims } from "./xdp/claim.ts";
+import { checkUmemOptions, MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
+import { checkClaims, type Claims } from "./xdp/claim.ts";
 
 /** Where the program runs: in the driver, in the kernel's generic hook, or the better one that works. */
 export type XdpMode = "auto" | "native" | "generic";
@@ -85,8 +85,13 @@ const KEYS: ReadonlySet<string> = new Set<keyof AttachOptions>([
 ]);
 const RING_KEYS = ["rx", "tx", "fill", "completion"] as const;
 
-const describe = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : String(value);
+/** Names a value without calling anything of its own: an object may have no text, or one that throws. */
+const describe = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "function" || (typeof value === "object" && value !== null))
+    return `a ${typeof value}`;
+  return String(value);
+};
 
 const oneOf = <T extends string>(name: string, value: unknown, allowed: readonly T[], fallback: T): T => {
   if (value === undefined) return fallback;
@@ -100,23 +105,22 @@ const truth = (name: string, value: unknown): void => {
     throw new TypeError(`${name} is true or false, not ${describe(value)}`);
 };
 
-const whole = (name: string, value: unknown): void => {
-  if (value !== undefined && !(typeof value === "number" && Number.isInteger(value))) {
-    throw new TypeError(`${name} is a whole number, not ${describe(value)}`);
-  }
+const whole = (name: string, value: unknown): number => {
+  if (typeof value === "number" && Number.isInteger(value)) return value;
+  throw new TypeError(`${name} is a whole number, not ${describe(value)}`);
 };
 
 const checkRings = (given: unknown): RingSizes => {
   const sizes = { rx: DEFAULT_RING, tx: DEFAULT_RING, fill: DEFAULT_RING, completion: DEFAULT_RING };
   if (given === undefined) return sizes;
-  if (typeof given !== "object" || given === null)
+  if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new TypeError(`rings is an object of sizes, not ${describe(given)}`);
-  for (const [key, size] of Object.entries(given)) {
+  for (const [key, value] of Object.entries(given)) {
     const ring = RING_KEYS.find((name) => name === key);
     if (ring === undefined)
       throw new TypeError(`rings has ${RING_KEYS.join(", ")}; there is no ${describe(key)}`);
-    if (size === undefined) continue;
-    whole(`rings.${ring}`, size);
+    if (value === undefined) continue;
+    const size = whole(`rings.${ring}`, value);
     const optional = ring === "rx" || ring === "tx";
     const power = size > 0 && size <= MAX_RING_SIZE && (size & (size - 1)) === 0;
     if (!power && !(optional && size === 0)) {
@@ -143,13 +147,28 @@ const checkQueues = (given: unknown): "all" | readonly number[] => {
   if (given.length === 0 || given.length > MAX_SOCKETS_PER_UMEM) {
     throw new RangeError(`queues names 1 to ${MAX_SOCKETS_PER_UMEM} queues, not ${given.length}`);
   }
-  for (const queue of given) {
-    whole("queues", queue);
-    if (queue < 0) throw new RangeError(`a queue number is 0 or more, not ${queue}`);
+  // Not map(): it would skip the holes of a sparse array.
+  const queues = Array.from(given, (queue) => whole("each of queues", queue));
+  const negative = queues.find((queue) => queue < 0);
+  if (negative !== undefined) throw new RangeError(`each of queues is 0 or more, not ${negative}`);
+  if (new Set(queues).size !== queues.length)
+    throw new RangeError(`queues names a queue twice: ${queues.join(", ")}`);
+  return queues;
+};
+
+/** The checks of a umem are its own; what it is made of is asked here too, so that nothing is opened before a refusal. */
+const checkMemory = ({ umem, chunks, chunkBytes, headroomBytes }: AttachOptions): void => {
+  const sizes = Object.entries({ chunks, chunkBytes, headroomBytes }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (umem === undefined) {
+    checkUmemOptions({ chunks: DEFAULT_CHUNKS_PER_QUEUE, ...Object.fromEntries(sizes) });
+    return;
   }
-  if (new Set(given).size !== given.length)
-    throw new RangeError(`queues names a queue twice: ${given.join(", ")}`);
-  return [...given];
+  if (!(umem instanceof Umem)) throw new TypeError(`umem is a Umem, not ${describe(umem)}`);
+  if (umem.closing) throw new TypeError("umem is a Umem that has been closed");
+  const [own] = sizes;
+  if (own !== undefined) throw new TypeError(`${own[0]} is the umem's own; leave it out beside umem`);
 };
 
 /** Checks every option and fills in the defaults; throws a TypeError or RangeError that names the option. */
@@ -158,11 +177,11 @@ export const planAttach = (interfaceName: unknown, options: unknown): Plan => {
     throw new TypeError(`attach takes the name of an interface, not ${describe(interfaceName)}`);
   if (
     !/^[^\s/]+$/.test(interfaceName) ||
-    interfaceName.length > MAX_INTERFACE_NAME ||
+    Buffer.byteLength(interfaceName) > MAX_INTERFACE_NAME ||
     interfaceName.includes("\0")
   ) {
     throw new RangeError(
-      `an interface name is 1 to ${MAX_INTERFACE_NAME} characters without spaces or slashes, not ${describe(interfaceName)}`,
+      `an interface name is 1 to ${MAX_INTERFACE_NAME} bytes without spaces or slashes, not ${describe(interfaceName)}`,
     );
   }
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
@@ -174,20 +193,21 @@ export const planAttach = (interfaceName: unknown, options: unknown): Plan => {
   }
   const given: AttachOptions = options;
   const { namespace, umem, chunks, chunkBytes, headroomBytes, needWakeup, multiBuffer, shared } = given;
-  if (namespace !== undefined && (typeof namespace !== "string" || namespace === "")) {
+  if (
+    namespace !== undefined &&
+    (typeof namespace !== "string" || namespace === "" || namespace.includes("\0"))
+  ) {
     throw new TypeError(`namespace is a name or a path, not ${describe(namespace)}`);
   }
-  if (umem !== undefined && !(umem instanceof Umem)) throw new TypeError("umem is a Umem");
   for (const [name, value] of Object.entries({ needWakeup, multiBuffer, shared })) truth(name, value);
-  for (const [name, value] of Object.entries({ chunks, chunkBytes, headroomBytes })) {
-    whole(name, value);
-    if (umem !== undefined && value !== undefined)
-      throw new TypeError(`${name} is the umem's own; leave it out beside umem`);
-  }
+  checkMemory(given);
+  // Only a claim that was left out means everything: a null that got there by mistake must not take all the traffic.
+  const claim = given.claim === undefined ? "everything" : given.claim;
+  checkClaims(claim);
   return {
     namespace,
     queues: checkQueues(given.queues),
-    claim: given.claim ?? "everything",
+    claim,
     xdp: oneOf("xdp", given.xdp, ["auto", "native", "generic"], "auto"),
     bind: oneOf("bind", given.bind, ["auto", "zero-copy", "copy"], "auto"),
     umem,

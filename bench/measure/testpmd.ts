@@ -18,9 +18,25 @@ const STATISTICS_LIMIT_MS = 15_000;
 export const isTestpmdInstalled = (): boolean => Bun.which(PROGRAM) !== null;
 
 const launch = async (lab: Lab, interfaces: readonly string[], mode: string): Promise<Actor> => {
-  const devices = interfaces.flatMap((name, i) => ["--vdev", `net_af_xdp${i},iface=${name},start_queue=0,queue_count=1`]);
-  const memory = ["--no-huge", "--no-pci", "--no-telemetry", "-m", String(MEMORY_MIB), "--file-prefix", lab.a.namespace];
-  const forward = [`--forward-mode=${mode}`, `--burst=${BURST}`, "--nb-cores=1", `--total-num-mbufs=${BUFFERS}`];
+  const devices = interfaces.flatMap((name, i) => [
+    "--vdev",
+    `net_af_xdp${i},iface=${name},start_queue=0,queue_count=1`,
+  ]);
+  const memory = [
+    "--no-huge",
+    "--no-pci",
+    "--no-telemetry",
+    "-m",
+    String(MEMORY_MIB),
+    "--file-prefix",
+    lab.a.namespace,
+  ];
+  const forward = [
+    `--forward-mode=${mode}`,
+    `--burst=${BURST}`,
+    "--nb-cores=1",
+    `--total-num-mbufs=${BUFFERS}`,
+  ];
   const command = [PROGRAM, "-l", CORES, ...memory, ...devices, "--", ...forward, "--stats-period", "1"];
   // A pipe that stays open: it ends when its input does.
   const actor = new Actor(PROGRAM, lab.spawn("b", command, { stdin: "pipe" }));
@@ -28,8 +44,10 @@ const launch = async (lab: Lab, interfaces: readonly string[], mode: string): Pr
   return actor;
 };
 
-export const testpmdSend = (lab: Lab, interfaces: readonly string[]): Promise<Actor> => launch(lab, interfaces, "txonly");
-export const testpmdForward = (lab: Lab, interfaces: readonly string[]): Promise<Actor> => launch(lab, interfaces, "io");
+export const testpmdSend = (lab: Lab, interfaces: readonly string[]): Promise<Actor> =>
+  launch(lab, interfaces, "txonly");
+export const testpmdForward = (lab: Lab, interfaces: readonly string[]): Promise<Actor> =>
+  launch(lab, interfaces, "io");
 
 const rate = async (actor: Actor): Promise<number> => {
   const line = await actor.until((each) => each.includes("Rx-pps:"), STATISTICS_LIMIT_MS);
@@ -37,7 +55,10 @@ const rate = async (actor: Actor): Promise<number> => {
 };
 
 /** It counts itself, by the second: the seconds of warm-up and the one in which traffic began do not count. */
-export const testpmdReceive = async (options: LabOptions, generate: (lab: Lab) => Promise<Actor>): Promise<Readings> => {
+export const testpmdReceive = async (
+  options: LabOptions,
+  generate: (lab: Lab) => Promise<Actor>,
+): Promise<Readings> => {
   using lab = Lab.create(options);
   const actor = await launch(lab, [lab.b.name], "rxonly");
   await generate(lab);

@@ -5,7 +5,16 @@ import { Lab, type LabOptions } from "../../examples/lab.ts";
 import { type Contender, hold, type Readings } from "../contest.ts";
 import type { Line } from "../report.ts";
 import { type Actor, peer, PROGRAM_CORE, SENDER_CORE, side, start } from "../stage.ts";
-import { BURST, machine, MEASURED_S, pinning, timeArguments, timing, TX_BUDGET, WARMUP_S } from "./conditions.ts";
+import {
+  BURST,
+  machine,
+  MEASURED_S,
+  pinning,
+  timeArguments,
+  timing,
+  TX_BUDGET,
+  WARMUP_S,
+} from "./conditions.ts";
 import { isTestpmdInstalled, testpmdForward, testpmdReceive, testpmdSend } from "./testpmd.ts";
 
 /** Ethernet adds this to the MTU; the FCS is not part of what programs see. */
@@ -54,14 +63,12 @@ const generate = (lab: Lab, packet: number): Promise<Actor> => {
 };
 
 /** A program that counts what it receives itself. */
-const receiving =
-  (packet: number, begin: Start) =>
-  async (): Promise<Readings> => {
-    using lab = Lab.create(labFor(packet));
-    const program = await begin(lab, [lab.b.name]);
-    await generate(lab, packet);
-    return await program.result(RUN_S);
-  };
+const receiving = (packet: number, begin: Start) => async (): Promise<Readings> => {
+  using lab = Lab.create(labFor(packet));
+  const program = await begin(lab, [lab.b.name]);
+  await generate(lab, packet);
+  return await program.result(RUN_S);
+};
 
 const sink = (lab: Lab, name: string): Promise<Actor> =>
   start(lab, "a", SENDER_CORE, [...peer("xdp_sink"), name, ...timeArguments()]).ready();
@@ -97,23 +104,29 @@ const conditions = (packet: number, detail: string): string =>
 
 const LIVE = "offered by BPF_PROG_TEST_RUN live frames";
 
-export const measureReceive = (name: string, packet: number) => (pairs: number): Promise<Line[]> => {
-  const large = isLarge(packet);
-  const command = large ? [...peer("xsk_rx"), "--sg"] : peer("xsk_rx");
-  const offered = large ? `MTU ${LARGE_MTU}, several chunks to a packet, offered by a C program on AF_XDP` : LIVE;
-  return hold(
-    {
-      metrics: [{ metric: "pps", name, unit: "pps" }],
-      conditions: conditions(packet, `${offered}; the program counts`),
-      millrace: { name: "millrace", run: receiving(packet, started(side("rx"), packet)) },
-      peers: [
-        { name: "c", run: receiving(packet, started(command, packet)) },
-        ...(packet === SMALL_PACKET ? testpmd(() => testpmdReceive(labFor(packet), (lab) => generate(lab, packet))) : []),
-      ],
-    },
-    pairs,
-  );
-};
+export const measureReceive =
+  (name: string, packet: number) =>
+  (pairs: number): Promise<Line[]> => {
+    const large = isLarge(packet);
+    const command = large ? [...peer("xsk_rx"), "--sg"] : peer("xsk_rx");
+    const offered = large
+      ? `MTU ${LARGE_MTU}, several chunks to a packet, offered by a C program on AF_XDP`
+      : LIVE;
+    return hold(
+      {
+        metrics: [{ metric: "pps", name, unit: "pps" }],
+        conditions: conditions(packet, `${offered}; the program counts`),
+        millrace: { name: "millrace", run: receiving(packet, started(side("rx"), packet)) },
+        peers: [
+          { name: "c", run: receiving(packet, started(command, packet)) },
+          ...(packet === SMALL_PACKET
+            ? testpmd(() => testpmdReceive(labFor(packet), (lab) => generate(lab, packet)))
+            : []),
+        ],
+      },
+      pairs,
+    );
+  };
 
 export const measureSmall = measureReceive("veth.rx", SMALL_PACKET);
 export const measure1500 = measureReceive("veth.rx.1500", DEFAULT_MTU + ETHERNET_HEADER_BYTES);
@@ -139,7 +152,10 @@ export const measureForward = (pairs: number): Promise<Line[]> =>
   hold(
     {
       metrics: [{ metric: "pps", name: "veth.forward", unit: "pps" }],
-      conditions: conditions(SMALL_PACKET, `${LIVE}; one umem, in place; counted by an XDP program at the far end`),
+      conditions: conditions(
+        SMALL_PACKET,
+        `${LIVE}; one umem, in place; counted by an XDP program at the far end`,
+      ),
       millrace: { name: "millrace", run: forwarding(started(side("forward"), SMALL_PACKET)) },
       peers: [
         { name: "c", run: forwarding(started([...peer("xsk_forward"), ...budget], SMALL_PACKET)) },

@@ -56,7 +56,12 @@ const wake = async (command: readonly string[]): Promise<Readings> => {
   using lab = Lab.create({ quiet: true });
   const program = await start(lab, "b", PROGRAM_CORE, [...command, lab.b.name, ...timeArguments()]).ready();
   const pace = ["--interval", String(WAKE_INTERVAL_US), "--packet", String(STAMPED_PACKET)];
-  await start(lab, "a", SENDER_CORE, [...peer("stamp_send"), lab.a.name, ...pace, ...timeArguments(WARMUP_S + 1, 0)]).ready();
+  await start(lab, "a", SENDER_CORE, [
+    ...peer("stamp_send"),
+    lab.a.name,
+    ...pace,
+    ...timeArguments(WARMUP_S + 1, 0),
+  ]).ready();
   return await program.result(WARMUP_S + MEASURED_S);
 };
 
@@ -79,7 +84,12 @@ export const measureWakeup = (pairs: number): Promise<Line[]> =>
 const attachFirst = async (): Promise<Readings> => {
   using lab = Lab.create({ quiet: true });
   const pace = ["--interval", String(ATTACH_INTERVAL_US), "--packet", String(STAMPED_PACKET)];
-  await start(lab, "a", SENDER_CORE, [...peer("stamp_send"), lab.a.name, ...pace, ...timeArguments(10, 0)]).ready();
+  await start(lab, "a", SENDER_CORE, [
+    ...peer("stamp_send"),
+    lab.a.name,
+    ...pace,
+    ...timeArguments(10, 0),
+  ]).ready();
   const program = await start(lab, "b", PROGRAM_CORE, [...side("attach_first"), lab.b.name]).ready();
   return await program.result(WARMUP_S);
 };

@@ -52,7 +52,8 @@ const programs = [1, 100, 10_000].map((claims) => {
   program.testRun(packet, { repeat: WARMUP_REPEAT });
   // No socket is set: a claimed frame is counted as such, so the counter shows that the claim was found.
   const { noSocket } = program.statistics();
-  if (noSocket !== WARMUP_REPEAT) throw new Error(`${noSocket} of ${WARMUP_REPEAT} frames were claimed, of ${claims} claims`);
+  if (noSocket !== WARMUP_REPEAT)
+    throw new Error(`${noSocket} of ${WARMUP_REPEAT} frames were claimed, of ${claims} claims`);
   return { claims, program, least: Infinity };
 });
 ready();

@@ -15,7 +15,15 @@ import type { RingLayout } from "../../ffi/xsk/ring.ts";
 import type { MappedRing } from "../../ffi/xsk/setup.ts";
 import { XskSocket } from "../../ffi/xsk/socket.ts";
 import { type Device, Loop, Umem } from "../../index.ts";
-import { ETHERTYPE_AT, frameBytes, IPV4_PROTOCOL_AT, readOptions, ready, result, UDP_DESTINATION_AT } from "./side.ts";
+import {
+  ETHERTYPE_AT,
+  frameBytes,
+  IPV4_PROTOCOL_AT,
+  readOptions,
+  ready,
+  result,
+  UDP_DESTINATION_AT,
+} from "./side.ts";
 
 const RING = 2048;
 const BATCH = RING / 2;
@@ -76,7 +84,15 @@ const produce = (): void => {
   rx.words[rx.producerAt] = (made + BATCH) | 0;
 };
 
-const statistics = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, txFull: 0, rxDropped: 0, txDropped: 0 };
+const statistics = {
+  rxPackets: 0,
+  rxBytes: 0,
+  txPackets: 0,
+  txBytes: 0,
+  txFull: 0,
+  rxDropped: 0,
+  txDropped: 0,
+};
 const device: Device = {
   name: "rings",
   umem,
@@ -95,7 +111,9 @@ let packets = 0;
 loop.receive(device, (frame) => {
   const { view, at } = frame;
   fields +=
-    view.getUint16(at + ETHERTYPE_AT) + view.getUint8(at + IPV4_PROTOCOL_AT) + view.getUint16(at + UDP_DESTINATION_AT);
+    view.getUint16(at + ETHERTYPE_AT) +
+    view.getUint8(at + IPV4_PROTOCOL_AT) +
+    view.getUint16(at + UDP_DESTINATION_AT);
   packets += 1;
 });
 

@@ -2,7 +2,14 @@
  * Receives: reads three header fields of every packet and counts it.
  */
 import { attach, Loop } from "../../index.ts";
-import { ATTACH, ETHERTYPE_AT, interfaceOf, IPV4_PROTOCOL_AT, LOOK_EVERY_MS, UDP_DESTINATION_AT } from "./side.ts";
+import {
+  ATTACH,
+  ETHERTYPE_AT,
+  interfaceOf,
+  IPV4_PROTOCOL_AT,
+  LOOK_EVERY_MS,
+  UDP_DESTINATION_AT,
+} from "./side.ts";
 import { readOptions, ready, result, Window } from "./side.ts";
 
 const options = readOptions();
@@ -14,7 +21,9 @@ let fields = 0;
 loop.receive(device, (frame) => {
   const { view, at } = frame;
   fields +=
-    view.getUint16(at + ETHERTYPE_AT) + view.getUint8(at + IPV4_PROTOCOL_AT) + view.getUint16(at + UDP_DESTINATION_AT);
+    view.getUint16(at + ETHERTYPE_AT) +
+    view.getUint8(at + IPV4_PROTOCOL_AT) +
+    view.getUint16(at + UDP_DESTINATION_AT);
   packets += 1;
 });
 loop.every(LOOK_EVERY_MS, () => {

@@ -45,6 +45,7 @@ loop.signal("SIGTERM", () => loop.stop());
 ready();
 await loop.run();
 const sorted = samples.subarray(0, count).sort();
-const percentile = (percent: number): number => (sorted[Math.floor(((count - 1) * percent) / 100)] ?? 0) / NS_PER_US;
+const percentile = (percent: number): number =>
+  (sorted[Math.floor(((count - 1) * percent) / 100)] ?? 0) / NS_PER_US;
 result("wake", { packets: count, medianUs: percentile(50), p99Us: percentile(99) });
 loop.close();

@@ -115,7 +115,8 @@ const integer = (index: number, field: Field, value: unknown, min: number, max: 
 
 const checkFlags = (index: number, claim: Claim): void => {
   for (const field of ["arp", "icmp", "icmp6"] as const) {
-    if (field in claim && claim[field] !== true) throw wrongType(index, field, claim[field], "true, or left out");
+    if (field in claim && claim[field] !== true)
+      throw wrongType(index, field, claim[field], "true, or left out");
   }
 };
 
@@ -164,10 +165,7 @@ const checkContent = (index: number, claim: Claim): Content => {
   const named = CONTENTS.filter((field) => field in claim);
   const pair = named.length === 2 && named[0] === "protocol" && named[1] === "port";
   if (named.length > 1 && !pair) {
-    throw conflict(
-      index,
-      `${named.join(" and ")} exclude one another in one claim; write a claim for each`,
-    );
+    throw conflict(index, `${named.join(" and ")} exclude one another in one claim; write a claim for each`);
   }
   for (const field of WITH_PORTS) {
     if (field in claim) return { protocols: [PROTOCOLS[field]], port: checkPort(index, field, claim) };
@@ -204,7 +202,10 @@ const checkFamilies = (
   const [first] = says;
   const other = says.find(([, family]) => family !== first?.[1]);
   if (first !== undefined && other !== undefined) {
-    throw conflict(index, `${first[0]} is IPv${first[1]} but ${other[0]} is IPv${other[1]}; keep to one of them`);
+    throw conflict(
+      index,
+      `${first[0]} is IPv${first[1]} but ${other[0]} is IPv${other[1]}; keep to one of them`,
+    );
   }
   return first === undefined ? [4, 6] : [first[1]];
 };
@@ -219,7 +220,9 @@ const checkKeys = (index: number, claim: unknown): Claim => {
     throw new TypeError(`claim ${index}: unknown field ${String(unknown)}; there are ${FIELDS.join(", ")}`);
   }
   if (keys.length === 0) {
-    throw new TypeError(`claim ${index} is empty; claim "everything", or name at least one of ${FIELDS.join(", ")}`);
+    throw new TypeError(
+      `claim ${index} is empty; claim "everything", or name at least one of ${FIELDS.join(", ")}`,
+    );
   }
   return claim as Claim;
 };
@@ -239,13 +242,19 @@ const checkClaim = (index: number, given: unknown): CheckedClaim => {
   const isIp = ethertype === undefined || ethertype === ETHERTYPE_IPV4 || ethertype === ETHERTYPE_IPV6;
   const carries = CONTENTS.find((field) => field !== "arp" && field in claim);
   if (!isIp && carries !== undefined) {
-    throw conflict(index, `ethertype 0x${ethertype.toString(16)} is not IP, so ${carries} means nothing there`);
+    throw conflict(
+      index,
+      `ethertype 0x${ethertype.toString(16)} is not IP, so ${carries} means nothing there`,
+    );
   }
   if ("arp" in claim && ethertype !== undefined && ethertype !== ETHERTYPE_ARP) {
     throw conflict(index, `ethertype 0x${ethertype.toString(16)} is not ARP; leave one of the two out`);
   }
   if (!isIp && ethertype !== ETHERTYPE_ARP && prefixed) {
-    throw conflict(index, `ethertype 0x${ethertype.toString(16)} has no addresses; prefixes go with IP and ARP`);
+    throw conflict(
+      index,
+      `ethertype 0x${ethertype.toString(16)} has no addresses; prefixes go with IP and ARP`,
+    );
   }
   const families = checkFamilies(index, claim, ethertype, [
     ["source", source],

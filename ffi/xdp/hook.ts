@@ -3,7 +3,7 @@
  */
 import { ERRNO, SystemError } from "../sys/errno.ts";
 import { bpf_link_create, bpf_link_update } from "../sys/libbpf.ts";
-import { close, cString } from "../sys/libc.ts";
+import { close, cString, if_indextoname } from "../sys/libc.ts";
 import { type Libxdp, libxdp } from "../sys/libxdp.ts";
 import { logMark, logSince } from "../sys/log.ts";
 import { type Pointer, struct } from "../sys/memory.ts";
@@ -58,12 +58,25 @@ const REMEDIES: Readonly<Record<number, (name: string) => string>> = {
   [ERRNO.ENOMEM]: () => "there is no kernel memory left for the driver's rings",
 };
 
+/** IF_NAMESIZE of linux/if.h. */
+const NAME_BYTES = 16;
+
+const exists = (ifindex: number): boolean => {
+  const name = new Uint8Array(new ArrayBuffer(NAME_BYTES));
+  return if_indextoname(ifindex, name) !== null;
+};
+
+/** The kernel says EINVAL for an interface that is not there (net/core/dev.c, bpf_xdp_link_attach), among other things. */
+const linkErrno = (target: AttachTarget, status: number): number =>
+  status === -ERRNO.EINVAL && !exists(target.ifindex) ? -ERRNO.ENODEV : status;
+
 const refusal = (how: string, target: AttachTarget, status: number, mark: number): SystemError =>
   new SystemError({
     operation: `attach ${how} to "${target.interface}"`,
     operands: { interface: target.interface, ifindex: target.ifindex },
     errno: -status,
-    remedy: REMEDIES[-status]?.(target.interface) ?? "the driver refused; the kernel's log (dmesg) may say why",
+    remedy:
+      REMEDIES[-status]?.(target.interface) ?? "the driver refused; the kernel's log (dmesg) may say why",
     log: logSince(mark),
   });
 
@@ -101,7 +114,7 @@ export const attachLink = (programFd: number, target: AttachTarget): Hook => {
     opts.view.setUint32(LINK_OPTS_FLAGS, XDP_FLAGS[tried], true);
     const mark = logMark();
     const fd = bpf_link_create(programFd, target.ifindex, BPF_XDP, opts.bytes);
-    if (fd < 0) throw refusal(`${tried} program`, target, fd, mark);
+    if (fd < 0) throw refusal(`${tried} program`, target, linkErrno(target, fd), mark);
     return fd;
   });
   let fd = value;
@@ -175,14 +188,27 @@ export const attachShared = (object: BpfObject, section: string, target: AttachT
       mode,
       refused,
       update: () => {
-        throw refusal("a replacement in the dispatcher", target, -ERRNO.EOPNOTSUPP, logMark());
+        throw new SystemError({
+          operation: `replace the shared program on "${target.interface}"`,
+          operands: { interface: target.interface, ifindex: target.ifindex },
+          errno: ERRNO.EOPNOTSUPP,
+          remedy:
+            "a dispatcher has no replacement between two frames: change the claims instead, or attach without shared",
+        });
       },
       detach: () => {
         if (program === null) return;
         const before = logMark();
         const status = library.xdp_program__detach(program, target.ifindex, LIBXDP_MODES[mode], 0);
         discard();
-        if (status !== 0 && status !== -ERRNO.ENODEV) throw refusal("nothing in place of shared program", target, status, before);
+        if (status !== 0 && status !== -ERRNO.ENODEV)
+          throw new SystemError({
+            operation: `take the shared program off "${target.interface}"`,
+            operands: { interface: target.interface, ifindex: target.ifindex },
+            errno: -status,
+            remedy: `call this in the interface's network namespace, or run xdp-loader unload ${target.interface}`,
+            log: logSince(before),
+          });
       },
     };
   } catch (error) {

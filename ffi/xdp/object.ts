@@ -23,7 +23,8 @@ export const objectPath = (name: string): string =>
   fileURLToPath(new URL(`../../bpf/${name}.bpf.o`, import.meta.url));
 
 const LOAD_REMEDIES: Readonly<Record<number, string>> = {
-  [ERRNO.EPERM]: "it takes CAP_BPF and CAP_NET_ADMIN (or root), or the locked-memory limit is too low (ulimit -l)",
+  [ERRNO.EPERM]:
+    "it takes CAP_BPF and CAP_NET_ADMIN (or root), or the locked-memory limit is too low (ulimit -l)",
   [ERRNO.EACCES]: "the kernel's verifier refused the program; the log says where",
   [ERRNO.EINVAL]: "the kernel may be too old for this program (5.18 is the oldest that takes xdp.frags)",
   [ERRNO.ENOMEM]: "there is no kernel memory left",

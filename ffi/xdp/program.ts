@@ -1,7 +1,7 @@
 /**
  * The steering program: loaded, told what is claimed and which socket serves which queue, attached, and taken away again.
  */
-import { ERRNO, SystemError } from "../sys/errno.ts";
+import { SystemError } from "../sys/errno.ts";
 import {
   bpf_map__set_max_entries,
   bpf_map_delete_elem,
@@ -132,7 +132,8 @@ export class SteerProgram {
    */
   attach(target: AttachTarget & { readonly shared?: boolean }): AttachResult {
     this.#assertOpen("attach");
-    if (this.#hook !== undefined) throw new Error("this program is attached; detach it first, or load another");
+    if (this.#hook !== undefined)
+      throw new Error("this program is attached; detach it first, or load another");
     // Before the attempt: a frame may be in the program even where the rest of the attempt fails.
     this.#running = true;
     const hook = target.shared === true ? this.#attachShared(target) : attachLink(this.#fd, target);
@@ -159,7 +160,8 @@ export class SteerProgram {
   replace(other: SteerProgram): void {
     this.#assertOpen("replace");
     other.#assertOpen("replace with");
-    if (this.#hook === undefined) throw new Error("this program is not attached, so nothing can take its place");
+    if (this.#hook === undefined)
+      throw new Error("this program is not attached, so nothing can take its place");
     if (other.#hook !== undefined) throw new Error("the program that takes over is attached already");
     this.#hook.update(other.#fd);
     other.#hook = this.#hook;
@@ -280,6 +282,3 @@ export class SteerProgram {
     if (this.#closed) throw new Error(`cannot ${use} this program: it is closed`);
   }
 }
-
-/** The errno that `attach` reports where the kernel has no dispatcher. */
-export const DISPATCHER_REFUSED = ERRNO.EOPNOTSUPP;

@@ -10,14 +10,15 @@ import {
   DESC_ADDRESS_HIGH,
   DESC_LENGTH,
   DESC_OPTIONS,
-  DESC_WORDS,
   MSG_DONTWAIT,
   XDP_PKT_CONTD,
 } from "../sys/abi.ts";
 import { ERRNO, errno, errnoName } from "../sys/errno.ts";
 import { recvfrom, sendto, word } from "../sys/libc.ts";
-import { ConsumerRing, ProducerRing, type RingLayout } from "./ring.ts";
-import { closeRaw, readStatistics, type RawSocket, type XdpStatistics } from "./setup.ts";
+import { absentConsumer, absentProducer } from "./absent.ts";
+import { ConsumerRing, ProducerRing } from "./ring.ts";
+import { closeRaw, readStatistics, type RawSocket } from "./setup.ts";
+import type { SocketStatistics } from "./statistics.ts";
 import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
 
 /** Columns that `receive` fills; structurally the seam's burst. */
@@ -45,51 +46,11 @@ export interface SocketOptions {
   readonly fillTarget: number;
 }
 
-/** Counters of one socket, in packets or chunks as named. */
-export interface SocketStatistics extends XdpStatistics {
-  readonly rxPackets: number;
-  readonly rxBytes: number;
-  readonly txPackets: number;
-  readonly txBytes: number;
-  /** Sends refused because the tx ring was full. */
-  readonly txFull: number;
-  /** Packets that the kernel took and then dropped: sendto said EBUSY. */
-  readonly txDropped: number;
-  /** Kicks that found the link down, and kicks that found no memory for a copy. */
-  readonly txLinkDown: number;
-  readonly txNoBuffers: number;
-  /** Descriptors whose address, length or owner was wrong when they came from the kernel. */
-  readonly rxForged: number;
-  readonly completionForged: number;
-  /** Packets handed back to the kernel's stack, and those it did not take. */
-  readonly passed: number;
-  readonly passFailed: number;
-  /** Refills that found the pool empty. */
-  readonly poolEmpty: number;
-  /** System calls made to wake the kernel, for sending and for receiving. */
-  readonly txWakeups: number;
-  readonly rxWakeups: number;
-}
-
 /** Fewer chunks than this are not worth a store that the kernel's core has to fetch. */
 const REFILL_BATCH = 16;
 /** Kicks in a row without the kernel taking one descriptor, after which the queue is reported as stalled. */
 const STALL_KICKS = 1000;
 const NOTHING = word(0);
-
-/** A ring for a direction that the socket was opened without: nothing ever arrives in it and nothing fits. */
-const absentRing = (entryWords: number): RingLayout => {
-  const flagsAt = 2;
-  const entriesAt = flagsAt + 1;
-  const words = new Int32Array(new ArrayBuffer((entriesAt + entryWords) * Int32Array.BYTES_PER_ELEMENT));
-  return { words, producerAt: 0, consumerAt: 1, flagsAt, entriesAt, entryWords, size: 1 };
-};
-const absentTx = (): ProducerRing => {
-  const layout = absentRing(DESC_WORDS);
-  // One submitted entry that nobody takes: a ring of one that is full for ever.
-  layout.words[layout.producerAt] = 1;
-  return new ProducerRing(layout);
-};
 
 /** An AF_XDP socket, bound to one queue of one device. */
 export class XskSocket implements Member {
@@ -139,8 +100,8 @@ export class XskSocket implements Member {
     this.needWakeup = options.needWakeup;
     this.fillTarget = raw.rx === undefined ? 0 : Math.min(options.fillTarget, raw.fill.layout.size);
     this.#refillBatch = Math.max(1, Math.min(REFILL_BATCH, this.fillTarget >> 2));
-    this.#rx = new ConsumerRing(raw.rx?.layout ?? absentRing(DESC_WORDS));
-    this.#tx = raw.tx === undefined ? absentTx() : new ProducerRing(raw.tx.layout);
+    this.#rx = raw.rx === undefined ? absentConsumer() : new ConsumerRing(raw.rx.layout);
+    this.#tx = raw.tx === undefined ? absentProducer() : new ProducerRing(raw.tx.layout);
     this.#fill = new ProducerRing(raw.fill.layout);
     this.#completion = new ConsumerRing(raw.completion.layout);
     this.#slot = umem.join(this);
@@ -310,8 +271,8 @@ export class XskSocket implements Member {
     this.#open = false;
     this.#boundFd = -1;
     // Views over the rings end with their mapping; what is asked of a closed socket finds empty and full rings instead.
-    this.#rx = new ConsumerRing(absentRing(DESC_WORDS));
-    this.#tx = absentTx();
+    this.#rx = absentConsumer();
+    this.#tx = absentProducer();
     closeRaw(this.#raw);
     this.#fillOut = 0;
     this.#txOut = 0;

@@ -31,6 +31,8 @@ export const MAX_UMEM_BYTES = 2 ** 31 - PAGE_BYTES;
 export const DEFAULT_CHUNK_BYTES = 2048;
 /** What `take` and the kernel leave free in front of a packet beyond XDP_PACKET_HEADROOM. */
 export const DEFAULT_HEADROOM_BYTES = 0;
+/** The kernel wants headroom < chunk - XDP_PACKET_HEADROOM; an Ethernet frame of the least size must fit behind it. */
+const LEAST_PACKET_BYTES = 64;
 
 export interface UmemOptions {
   /** Chunks; rounded up to a whole page of them. */
@@ -87,6 +89,38 @@ const wholeNumber = (name: string, value: unknown, least: number, most: number):
   return value;
 };
 
+const KEYS: ReadonlySet<string> = new Set<keyof UmemOptions>([
+  "chunks",
+  "chunkBytes",
+  "headroomBytes",
+  "hugePages",
+]);
+
+/** The options of a umem with their defaults; throws a TypeError or RangeError that names the wrong one. */
+export const checkUmemOptions = (options: UmemOptions): Required<UmemOptions> => {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`a umem takes an object of options, not ${String(options)}`);
+  }
+  const unknown = Object.keys(options).find((key) => !KEYS.has(key));
+  if (unknown !== undefined) {
+    throw new TypeError(`a umem has no option "${unknown}"; it has ${[...KEYS].join(", ")}`);
+  }
+  const {
+    chunkBytes = DEFAULT_CHUNK_BYTES,
+    headroomBytes = DEFAULT_HEADROOM_BYTES,
+    hugePages = false,
+  } = options;
+  wholeNumber("chunkBytes", chunkBytes, CHUNK_SIZES[0], PAGE_BYTES);
+  if (!(CHUNK_SIZES as readonly number[]).includes(chunkBytes)) {
+    throw new RangeError(`chunkBytes is one of ${CHUNK_SIZES.join(", ")}, not ${chunkBytes}`);
+  }
+  wholeNumber("headroomBytes", headroomBytes, 0, chunkBytes - XDP_PACKET_HEADROOM - LEAST_PACKET_BYTES);
+  const chunks = wholeNumber("chunks", options.chunks, 1, Math.floor(MAX_UMEM_BYTES / chunkBytes));
+  if (typeof hugePages !== "boolean")
+    throw new TypeError(`hugePages is true or false, not ${typeof hugePages}`);
+  return { chunks, chunkBytes, headroomBytes, hugePages };
+};
+
 /** A umem of AF_XDP sockets. Made by `attach`, or by hand to be shared by several devices. */
 export class Umem {
   readonly chunkBytes: number;
@@ -110,20 +144,8 @@ export class Umem {
   #closing = false;
 
   constructor(options: UmemOptions) {
-    const {
-      chunkBytes = DEFAULT_CHUNK_BYTES,
-      headroomBytes = DEFAULT_HEADROOM_BYTES,
-      hugePages = false,
-    } = options;
-    if (!(CHUNK_SIZES as readonly number[]).includes(chunkBytes)) {
-      throw new RangeError(`chunkBytes is one of ${CHUNK_SIZES.join(", ")}, not ${String(chunkBytes)}`);
-    }
-    // The kernel wants headroom < chunk - XDP_PACKET_HEADROOM; an Ethernet frame of the least size must fit behind it.
-    const leastPacketBytes = 64;
-    wholeNumber("headroomBytes", headroomBytes, 0, chunkBytes - XDP_PACKET_HEADROOM - leastPacketBytes);
+    const { chunks, chunkBytes, headroomBytes, hugePages } = checkUmemOptions(options);
     const chunksPerPage = PAGE_BYTES / chunkBytes;
-    const chunks = wholeNumber("chunks", options.chunks, 1, Math.floor(MAX_UMEM_BYTES / chunkBytes));
-    if (typeof hugePages !== "boolean") throw new TypeError("hugePages is true or false");
     this.chunkBytes = chunkBytes;
     this.shift = 31 - Math.clz32(chunkBytes);
     this.headroomBytes = XDP_PACKET_HEADROOM + headroomBytes;
@@ -163,6 +185,11 @@ export class Umem {
   /** Times that `take` found the pool empty. */
   get takeFailures(): number {
     return this.#takeFailures;
+  }
+
+  /** True from `close` on, while the sockets that use it may still be open. */
+  get closing(): boolean {
+    return this.#closing;
   }
 
   /** The area as the kernel is told of it. */

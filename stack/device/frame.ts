@@ -45,6 +45,11 @@ export const createBurst = (capacity: number): Burst => ({
   capacity,
 });
 
+/** Who must know that frames wait on a device for its next flush. A loop does; it flushes at the end of its turn. */
+export interface Outbox {
+  forwarded(device: Device): void;
+}
+
 /** A packet in a umem, lent to a handler. */
 export class Frame {
   /** The whole umem. Index it with `at`. */
@@ -54,14 +59,17 @@ export class Frame {
   /** The queue it came in on. */
   readonly queue: Queue;
   readonly #burst: Burst;
+  readonly #outbox: Outbox | undefined;
   #index = 0;
   #chunks = 1;
   #at: number = END.unused;
   #head = 0;
   #length = 0;
 
-  constructor(queue: Queue, burst: Burst) {
+  /** Without an `outbox`, whoever forwards flushes the other device. */
+  constructor(queue: Queue, burst: Burst, outbox?: Outbox) {
     this.queue = queue;
+    this.#outbox = outbox;
     this.bytes = queue.umem.bytes;
     this.view = queue.umem.view;
     this.#burst = burst;
@@ -161,15 +169,18 @@ export class Frame {
 
   /**
    * Sends the frame out of another device: in place where both share a umem, else as a copy. Queues correspond by
-   * number. False (counted there) and still the caller's if that device has no room for it.
+   * number. False and still the caller's if that device's ring (counted there) or, for a copy, its pool has no room.
+   * The loop that lent the frame flushes the device, whether it was added to that loop or not.
    */
   forward(device: Device): boolean {
     if (this.#at < 0) this.#ended("forward");
     const queues = device.queues;
     const queue = queues[this.queue.index % queues.length];
     if (queue === undefined) throw new TypeError(`device "${device.name}" has no queue to forward to`);
-    if (queue.umem === this.queue.umem) return this.#sendOn(queue, END.forwarded, "forward");
-    return this.#copyTo(queue);
+    const inPlace = queue.umem === this.queue.umem;
+    if (!(inPlace ? this.#sendOn(queue, END.forwarded, "forward") : this.#copyTo(queue))) return false;
+    this.#outbox?.forwarded(device);
+    return true;
   }
 
   /** Gives a copy of the packet to the operating system's own stack. False (counted) and still the caller's if it can't. */
@@ -184,7 +195,7 @@ export class Frame {
   keep(): Lease {
     if (this.#at < 0) this.#ended("keep");
     for (let i = 0; i < this.#chunks; i++) this.queue.umem.keep(this.chunkAt(i));
-    const lease = new Lease(this.queue, this.#chunks === 1 ? NO_BURST : this.#copyBurst());
+    const lease = new Lease(this.queue, this.#chunks === 1 ? NO_BURST : this.#copyBurst(), this.#outbox);
     lease.begin(this.#at, this.#head, this.#length, 0, this.#chunks);
     this.#at = END.kept;
     return lease;

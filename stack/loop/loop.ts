@@ -283,9 +283,8 @@ export class Loop {
     }
     const member = this.#join(device);
     const source: ErrorSource = { kind, name: device.name };
-    const receiver = new Receiver(device, this.#burst, onFrame, onBurst, (error) =>
-      this.#errors.report(error, source),
-    );
+    const failed = (error: unknown): void => this.#errors.report(error, source);
+    const receiver = new Receiver(device, this.#burst, onFrame, onBurst, failed, this.#members);
     member.receiver = receiver;
     return new Handle(
       () => member.receiver === receiver,

@@ -16,6 +16,7 @@ export class Members {
   #first = 0;
   #changed = true;
   #sawClosed = false;
+  #lastForwarded: Device | undefined;
 
   constructor(errors: ErrorReporter) {
     this.#errors = errors;
@@ -45,6 +46,13 @@ export class Members {
     this.#members = [...this.#members, member];
     this.#changed = true;
     return member;
+  }
+
+  /** Sees to it that a device that frames were forwarded to is flushed; most often it is the one of the frame before. */
+  forwarded(device: Device): void {
+    if (device === this.#lastForwarded) return;
+    if (this.find(device) === undefined && device.open) this.join(device).holds += 1;
+    this.#lastForwarded = device;
   }
 
   /** Takes a member out that nobody wants in the loop any more. */
@@ -148,6 +156,7 @@ export class Members {
   #leave(member: Member): void {
     if (!member.joined) return;
     member.leave();
+    if (member.device === this.#lastForwarded) this.#lastForwarded = undefined;
     this.#members = this.#members.filter((other) => other !== member);
     this.#changed = true;
   }

@@ -5,7 +5,7 @@
  * begun and ended around the call.
  */
 import type { Burst, Device, Queue } from "../device/device.ts";
-import { createBurst, Frame } from "../device/frame.ts";
+import { createBurst, Frame, type Outbox } from "../device/frame.ts";
 
 /** Called with each frame. What it returns is ignored; a promise is reported as a mistake. */
 export type FrameHandler = (frame: Frame) => void;
@@ -93,18 +93,33 @@ class FrameIterator implements Iterator<Frame> {
   }
 }
 
+/**
+ * Frames that a lane's packets take turns in, a burst each: so long is a frame that outlived its handler recognised
+ * for certain, and so few stay in the processor's first cache. A power of two.
+ */
+const FRAME_SET = 8;
+
 /** A queue with the burst and the frames that stand for its packets. */
 class Lane {
   readonly queue: Queue;
   readonly burst: Burst;
-  readonly frames: readonly Frame[];
   readonly list: FrameBurst;
+  readonly frames: readonly Frame[];
+  #turn = 0;
 
-  constructor(queue: Queue, capacity: number) {
+  /** `together`: the handler wants all packets of a burst at once, so each needs a frame of its own. */
+  constructor(queue: Queue, capacity: number, together: boolean, outbox: Outbox) {
     this.queue = queue;
     this.burst = createBurst(capacity);
-    this.frames = Array.from({ length: capacity }, () => new Frame(queue, this.burst));
+    const count = together ? capacity : FRAME_SET;
+    this.frames = Array.from({ length: count }, () => new Frame(queue, this.burst, outbox));
     this.list = new FrameBurst(this.frames);
+  }
+
+  /** The frame of the next burst. */
+  nextFrame(): Frame {
+    this.#turn = (this.#turn + 1) & (FRAME_SET - 1);
+    return this.frames[this.#turn]!;
   }
 }
 
@@ -117,17 +132,21 @@ export class Receiver {
   readonly #failed: (error: unknown) => void;
   #open = true;
   #warned = false;
+  /** The entry after the packet that the handler has now: where to go on if it throws. */
+  #next = 0;
+  #packets = 0;
 
-  /** One of the two handlers is given; `failed` hears of what it throws. */
+  /** One of the two handlers is given; `failed` hears of what it throws, `outbox` of what it forwards. */
   constructor(
     device: Device,
     burst: number,
     onFrame: FrameHandler | undefined,
     onBurst: BurstHandler | undefined,
     failed: (error: unknown) => void,
+    outbox: Outbox,
   ) {
     this.#device = device;
-    this.#lanes = device.queues.map((queue) => new Lane(queue, burst));
+    this.#lanes = device.queues.map((queue) => new Lane(queue, burst, onBurst !== undefined, outbox));
     this.#onFrame = onFrame;
     this.#onBurst = onBurst;
     this.#failed = failed;
@@ -140,47 +159,57 @@ export class Receiver {
 
   /** Delivers what has arrived, at most BURSTS_PER_TURN bursts a queue, and adds to `received`. */
   turn(received: Received): void {
+    this.#packets = 0;
     for (const lane of this.#lanes) {
       for (let bursts = 0; bursts < BURSTS_PER_TURN && this.#open; bursts++) {
         const count = lane.queue.receive(lane.burst);
         if (count === 0) break;
         received.bursts += 1;
-        received.packets +=
-          this.#onFrame === undefined ? this.#deliverBurst(lane, count) : this.#deliver(lane, count);
+        if (this.#onFrame === undefined) this.#deliverBurst(lane, count);
+        else this.#deliver(lane, count);
         lane.queue.settle(lane.burst, count);
         lane.queue.flush();
       }
     }
+    received.packets += this.#packets;
   }
 
-  #deliver(lane: Lane, count: number): number {
-    const { frames, burst } = lane;
+  /** Calls the handler for each packet of a burst; one that throws costs no more than its own packet. */
+  #deliver(lane: Lane, count: number): void {
+    const frame = lane.nextFrame();
+    this.#next = 0;
+    while (this.#next < count) {
+      try {
+        this.#deliverFrom(lane.burst, frame, count);
+      } catch (error) {
+        this.#failed(error);
+        frame.end();
+      }
+    }
+  }
+
+  /** The innermost loop, free of try: what is alive in a try block stays out of registers. */
+  #deliverFrom(burst: Burst, frame: Frame, count: number): void {
     const { address, length, more } = burst;
     const onFrame = this.#onFrame!;
     const device = this.#device;
-    let packets = 0;
+    let i = this.#next;
     // Asked at every packet, because the handler may close the subscription or the device: its memory is gone then.
-    for (let i = 0; i < count && this.#open && device.open;) {
-      const frame = frames[i]!;
+    while (i < count && this.#open && device.open) {
       if (more[i] === 0) {
         frame.begin(address[i]!, length[i]!, length[i]!, i, 1);
         i += 1;
-      } else {
-        i = beginLong(frame, burst, i, count);
-      }
-      try {
-        const result = onFrame(frame);
-        if (typeof result === "object") this.#checkResult(result);
-      } catch (error) {
-        this.#failed(error);
-      }
+      } else i = beginLong(frame, burst, i, count);
+      this.#next = i;
+      this.#packets += 1;
+      const result = onFrame(frame);
+      if (typeof result === "object") this.#checkResult(result);
       frame.end();
-      packets += 1;
     }
-    return packets;
+    this.#next = count;
   }
 
-  #deliverBurst(lane: Lane, count: number): number {
+  #deliverBurst(lane: Lane, count: number): void {
     const { frames, burst, list } = lane;
     const { address, length, more } = burst;
     let packets = 0;
@@ -189,9 +218,7 @@ export class Receiver {
       if (more[i] === 0) {
         frame.begin(address[i]!, length[i]!, length[i]!, i, 1);
         i += 1;
-      } else {
-        i = beginLong(frame, burst, i, count);
-      }
+      } else i = beginLong(frame, burst, i, count);
     }
     list.fill(packets);
     try {
@@ -202,7 +229,7 @@ export class Receiver {
     }
     for (let i = 0; i < packets; i++) frames[i]!.end();
     list.fill(0);
-    return packets;
+    this.#packets += packets;
   }
 
   /** An async handler would read frames after their end: said once, and its rejections are not lost. */

@@ -123,14 +123,54 @@ const links: readonly Fixture[] = [
   ["a tag cut short", PORT, tagged([vlan]).subarray(0, 16), "malformed"],
   ["ARP", { arp: true }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")), "redirected"],
   ["ARP is not IP", { arp: true }, udp4(1), "passed"],
-  ["ARP for a target", { arp: true, destination: "10.0.0.2" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")), "redirected"],
-  ["ARP for another target", { arp: true, destination: "10.0.0.3" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")), "passed"],
-  ["ARP from a sender", { arp: true, source: "10.0.0.0/24" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "9.0.0.2")), "redirected"],
-  ["ARP from another sender", { arp: true, source: "10.0.0.0/24" }, ethernet(ETHERTYPE.arp, arp("10.0.1.1", "10.0.0.2")), "passed"],
-  ["ARP by ethertype and target", { ethertype: 0x0806, destination: "10.0.0.2" }, ethernet(ETHERTYPE.arp, arp("1.1.1.1", "10.0.0.2")), "redirected"],
-  ["ARP of other hardware has no IPv4 addresses", { arp: true, destination: "10.0.0.2" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2", 6)), "passed"],
-  ["ARP cut short", { arp: true, destination: "10.0.0.2" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")).subarray(0, 30), "malformed"],
-  ["IP claims on addresses are not ARP's", { destination: "10.0.0.2" }, ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")), "passed"],
+  [
+    "ARP for a target",
+    { arp: true, destination: "10.0.0.2" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")),
+    "redirected",
+  ],
+  [
+    "ARP for another target",
+    { arp: true, destination: "10.0.0.3" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")),
+    "passed",
+  ],
+  [
+    "ARP from a sender",
+    { arp: true, source: "10.0.0.0/24" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "9.0.0.2")),
+    "redirected",
+  ],
+  [
+    "ARP from another sender",
+    { arp: true, source: "10.0.0.0/24" },
+    ethernet(ETHERTYPE.arp, arp("10.0.1.1", "10.0.0.2")),
+    "passed",
+  ],
+  [
+    "ARP by ethertype and target",
+    { ethertype: 0x0806, destination: "10.0.0.2" },
+    ethernet(ETHERTYPE.arp, arp("1.1.1.1", "10.0.0.2")),
+    "redirected",
+  ],
+  [
+    "ARP of other hardware has no IPv4 addresses",
+    { arp: true, destination: "10.0.0.2" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2", 6)),
+    "passed",
+  ],
+  [
+    "ARP cut short",
+    { arp: true, destination: "10.0.0.2" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")).subarray(0, 30),
+    "malformed",
+  ],
+  [
+    "IP claims on addresses are not ARP's",
+    { destination: "10.0.0.2" },
+    ethernet(ETHERTYPE.arp, arp("10.0.0.1", "10.0.0.2")),
+    "passed",
+  ],
 ];
 
 const headers: readonly Fixture[] = [
@@ -146,24 +186,79 @@ const headers: readonly Fixture[] = [
   ["bad headers that no claim asks for", { icmp6: true }, udp4(9000, { headerWords: 4 }), "passed"],
   ["IPv4 first fragment", PORT, udp4(9000, { moreFragments: true }), "redirected"],
   ["IPv4 later fragment, port claim", PORT, udp4(9000, { fragmentOffset: 1 }), "passed"],
-  ["IPv4 later fragment, protocol claim", { protocol: "udp" }, udp4(9000, { fragmentOffset: 1 }), "redirected"],
-  ["IPv4 later fragment, address claim", { destination: "10.0.0.2" }, udp4(1, { fragmentOffset: 185, moreFragments: true }), "redirected"],
+  [
+    "IPv4 later fragment, protocol claim",
+    { protocol: "udp" },
+    udp4(9000, { fragmentOffset: 1 }),
+    "redirected",
+  ],
+  [
+    "IPv4 later fragment, address claim",
+    { destination: "10.0.0.2" },
+    udp4(1, { fragmentOffset: 185, moreFragments: true }),
+    "redirected",
+  ],
   ["hop-by-hop", PORT, v6({ next: 0 }, extension(17, 0, udp(9000))), "redirected"],
   ["routing of 24 bytes", PORT, v6({ next: 43 }, extension(17, 2, udp(9000))), "redirected"],
   ["destination options", PORT, v6({ next: 60 }, extension(17, 1, udp(9000))), "redirected"],
   ["authentication", PORT, v6({ next: 51 }, authentication(17, 3, udp(9000))), "redirected"],
-  ["four headers", PORT, v6({ next: 0 }, extension(43, 0, extension(60, 0, extension(51, 1, authentication(17, 4, udp(9000)))))), "redirected"],
+  [
+    "four headers",
+    PORT,
+    v6({ next: 0 }, extension(43, 0, extension(60, 0, extension(51, 1, authentication(17, 4, udp(9000)))))),
+    "redirected",
+  ],
   ["IPv6 first fragment", PORT, v6({ next: 44 }, ipv6Fragment(17, 0, true, udp(9000))), "redirected"],
-  ["IPv6 whole datagram in a fragment header", PORT, v6({ next: 44 }, ipv6Fragment(17, 0, false, udp(9000))), "redirected"],
-  ["IPv6 later fragment, port claim", PORT, v6({ next: 44 }, ipv6Fragment(17, 1, false, udp(9000))), "passed"],
-  ["IPv6 later fragment, protocol claim", { protocol: "udp" }, v6({ next: 44 }, ipv6Fragment(17, 1, true, udp(9000))), "redirected"],
-  ["a later fragment's payload is no header", { udp: 9000 }, v6({ next: 44 }, ipv6Fragment(60, 1, false, extension(17, 0, udp(9000)))), "passed"],
-  ["IPv6 later fragment, address claim", { destination: "2001:db8::2" }, v6({ next: 44 }, ipv6Fragment(60, 9, true, bytes([255]))), "redirected"],
+  [
+    "IPv6 whole datagram in a fragment header",
+    PORT,
+    v6({ next: 44 }, ipv6Fragment(17, 0, false, udp(9000))),
+    "redirected",
+  ],
+  [
+    "IPv6 later fragment, port claim",
+    PORT,
+    v6({ next: 44 }, ipv6Fragment(17, 1, false, udp(9000))),
+    "passed",
+  ],
+  [
+    "IPv6 later fragment, protocol claim",
+    { protocol: "udp" },
+    v6({ next: 44 }, ipv6Fragment(17, 1, true, udp(9000))),
+    "redirected",
+  ],
+  [
+    "a later fragment's payload is no header",
+    { udp: 9000 },
+    v6({ next: 44 }, ipv6Fragment(60, 1, false, extension(17, 0, udp(9000)))),
+    "passed",
+  ],
+  [
+    "IPv6 later fragment, address claim",
+    { destination: "2001:db8::2" },
+    v6({ next: 44 }, ipv6Fragment(60, 9, true, bytes([255]))),
+    "redirected",
+  ],
   ["no next header", { protocol: 59 }, v6({ next: 59 }, bytes([])), "redirected"],
   ["no next header has no port", PORT, v6({ next: 59 }, udp(9000)), "passed"],
-  ["an extension header beyond the frame", PORT, v6({ next: 0, payloadLength: 2000 }, bytes([17, 200], Array<number>(20).fill(0))), "malformed"],
-  ["an extension header beyond the datagram", PORT, v6({ next: 0, payloadLength: 8 }, bytes([17, 1], Array<number>(30).fill(0))), "malformed"],
-  ["broken extension headers, address claim", { destination: "2001:db8::/32" }, v6({ next: 0 }, bytes([17, 200])), "redirected"],
+  [
+    "an extension header beyond the frame",
+    PORT,
+    v6({ next: 0, payloadLength: 2000 }, bytes([17, 200], Array<number>(20).fill(0))),
+    "malformed",
+  ],
+  [
+    "an extension header beyond the datagram",
+    PORT,
+    v6({ next: 0, payloadLength: 8 }, bytes([17, 1], Array<number>(30).fill(0))),
+    "malformed",
+  ],
+  [
+    "broken extension headers, address claim",
+    { destination: "2001:db8::/32" },
+    v6({ next: 0 }, bytes([17, 200])),
+    "redirected",
+  ],
   ["an IPv6 datagram of unstated length", PORT, udp6(9000, { payloadLength: 0 }), "redirected"],
 ];
 
@@ -180,7 +275,12 @@ const prefixes: readonly Fixture[] = [
   ["destination /24: last", P24, udp4(1, { to: "10.0.0.255" }), "redirected"],
   ["destination /24: one beyond", P24, udp4(1, { to: "10.0.1.0" }), "passed"],
   ["destination /24: one below", P24, udp4(1, { to: "9.255.255.255" }), "passed"],
-  ["0.0.0.0/0 is every IPv4 datagram", { destination: "0.0.0.0/0" }, udp4(1, { to: "255.255.255.255" }), "redirected"],
+  [
+    "0.0.0.0/0 is every IPv4 datagram",
+    { destination: "0.0.0.0/0" },
+    udp4(1, { to: "255.255.255.255" }),
+    "redirected",
+  ],
   ["0.0.0.0/0 is no IPv6", { destination: "0.0.0.0/0" }, udp6(1), "passed"],
   ["source 0.0.0.0/0", { source: "0.0.0.0/0" }, udp4(1), "redirected"],
   ["::/0", { destination: "::/0" }, udp6(1), "redirected"],
@@ -197,15 +297,56 @@ const prefixes: readonly Fixture[] = [
   ["port and another destination", { udp: 9000, destination: "10.0.0.3" }, udp4(9000), "passed"],
   ["destination and source", { source: "10.0.0.1", destination: "10.0.0.2" }, udp4(1), "redirected"],
   ["destination without its source", { source: "10.0.0.9", destination: "10.0.0.2" }, udp4(1), "passed"],
-  ["nested: outer source at an inner destination", nested, udp4(1, { to: "10.1.2.9", from: "192.168.1.1" }), "redirected"],
-  ["nested: middle source at an inner destination", nested, udp4(1, { to: "10.1.2.9", from: "172.17.1.1" }), "redirected"],
+  [
+    "nested: outer source at an inner destination",
+    nested,
+    udp4(1, { to: "10.1.2.9", from: "192.168.1.1" }),
+    "redirected",
+  ],
+  [
+    "nested: middle source at an inner destination",
+    nested,
+    udp4(1, { to: "10.1.2.9", from: "172.17.1.1" }),
+    "redirected",
+  ],
   ["nested: inner source", nested, udp4(1, { to: "10.1.2.9", from: "1.2.3.4" }), "redirected"],
-  ["nested: inner source at the outer destination", nested, udp4(1, { to: "10.9.2.9", from: "1.2.3.4" }), "passed"],
+  [
+    "nested: inner source at the outer destination",
+    nested,
+    udp4(1, { to: "10.9.2.9", from: "1.2.3.4" }),
+    "passed",
+  ],
   ["nested: nobody's source", nested, udp4(1, { to: "10.1.2.9", from: "1.2.3.5" }), "passed"],
-  ["an outer destination for any source rules the inner one", [{ destination: "10.0.0.0/8" }, { destination: "10.0.0.2", source: "1.1.1.1" }], udp4(1), "redirected"],
-  ["a long miss falls back to a short hit", [{ destination: "10.0.0.0/8" }, { destination: "10.0.0.128/25" }, { destination: "10.0.0.4/30" }], udp4(1), "redirected"],
-  ["two sources of one destination", [{ source: "1.1.1.1", destination: "10.0.0.2" }, { source: "10.0.0.0/24", destination: "10.0.0.2" }], udp4(1), "redirected"],
-  ["another level of exactness claims it", [{ udp: 9000, source: "1.1.1.1" }, { protocol: "udp", destination: "10.0.0.0/24" }], udp4(9000), "redirected"],
+  [
+    "an outer destination for any source rules the inner one",
+    [{ destination: "10.0.0.0/8" }, { destination: "10.0.0.2", source: "1.1.1.1" }],
+    udp4(1),
+    "redirected",
+  ],
+  [
+    "a long miss falls back to a short hit",
+    [{ destination: "10.0.0.0/8" }, { destination: "10.0.0.128/25" }, { destination: "10.0.0.4/30" }],
+    udp4(1),
+    "redirected",
+  ],
+  [
+    "two sources of one destination",
+    [
+      { source: "1.1.1.1", destination: "10.0.0.2" },
+      { source: "10.0.0.0/24", destination: "10.0.0.2" },
+    ],
+    udp4(1),
+    "redirected",
+  ],
+  [
+    "another level of exactness claims it",
+    [
+      { udp: 9000, source: "1.1.1.1" },
+      { protocol: "udp", destination: "10.0.0.0/24" },
+    ],
+    udp4(9000),
+    "redirected",
+  ],
 ];
 
 describe.skipIf(noRoot)("the steering program", () => {
@@ -262,9 +403,19 @@ describe.skipIf(noRoot)("the steering program", () => {
   /** The length from which a packet holds all that the port claim must read. */
   const whole: readonly (readonly [string, Uint8Array, number])[] = [
     ["IPv4 UDP", udp4(9000), 14 + 20 + 4],
-    ["IPv4 UDP with options behind two tags", ethernet(ETHERTYPE.ipv4, ipv4({ protocol: 17, options: [1, 1, 1, 1] }, udp(9000)), { tags: [serviceVlan, vlan] }), 14 + 8 + 24 + 4],
+    [
+      "IPv4 UDP with options behind two tags",
+      ethernet(ETHERTYPE.ipv4, ipv4({ protocol: 17, options: [1, 1, 1, 1] }, udp(9000)), {
+        tags: [serviceVlan, vlan],
+      }),
+      14 + 8 + 24 + 4,
+    ],
     ["IPv6 UDP", udp6(9000), 14 + 40 + 4],
-    ["IPv6 UDP behind three headers", v6({ next: 0 }, extension(44, 1, ipv6Fragment(51, 0, true, authentication(17, 3, udp(9000))))), 14 + 40 + 16 + 8 + 24 + 4],
+    [
+      "IPv6 UDP behind three headers",
+      v6({ next: 0 }, extension(44, 1, ipv6Fragment(51, 0, true, authentication(17, 3, udp(9000))))),
+      14 + 40 + 16 + 8 + 24 + 4,
+    ],
   ];
 
   test.each(whole)("%s cut at every length", (_, packet, enough) => {
@@ -279,7 +430,10 @@ describe.skipIf(noRoot)("the steering program", () => {
     program.setClaims({ destination: "10.0.0.2" });
     const packet = udp4(1, { fragmentOffset: 3 });
     for (let length = MIN_FRAME; length <= packet.length; length++) {
-      expect([length, judge(packet.slice(0, length))]).toEqual([length, length >= 34 ? "redirected" : "malformed"]);
+      expect([length, judge(packet.slice(0, length))]).toEqual([
+        length,
+        length >= 34 ? "redirected" : "malformed",
+      ]);
     }
   });
 });

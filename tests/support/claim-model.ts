@@ -5,7 +5,19 @@
  */
 import fc from "fast-check";
 import type { Claim } from "../../ffi/xdp/claim.ts";
-import { arp, ethernet, ETHERTYPE, extension, ipv4, ipv6, ipv6Fragment, PROTOCOL, sctp, tcp, udp } from "./packets.ts";
+import {
+  arp,
+  ethernet,
+  ETHERTYPE,
+  extension,
+  ipv4,
+  ipv6,
+  ipv6Fragment,
+  PROTOCOL,
+  sctp,
+  tcp,
+  udp,
+} from "./packets.ts";
 
 /** A packet by its facts. */
 export interface Packet {
@@ -24,7 +36,16 @@ export interface Packet {
 }
 
 const PORTS = [1, 53, 9000, 65_535];
-const V4 = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.128.0.1", "11.0.0.1", "192.168.1.1", "0.0.0.0", "255.255.255.255"];
+const V4 = [
+  "10.0.0.1",
+  "10.0.0.2",
+  "10.0.1.1",
+  "10.128.0.1",
+  "11.0.0.1",
+  "192.168.1.1",
+  "0.0.0.0",
+  "255.255.255.255",
+];
 const V6 = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "2001:db9::1", "fe80::1", "::", "ffff:ffff::1"];
 const WITH_PORTS: readonly number[] = [PROTOCOL.tcp, PROTOCOL.udp, PROTOCOL.sctp];
 
@@ -35,12 +56,17 @@ const toBig = (family: 4 | 6, text: string): bigint => {
   const groups = (side: string): string[] => (side === "" ? [] : side.split(":"));
   const right = tail === undefined ? [] : groups(tail);
   const zeros = Array<string>(8 - groups(head).length - right.length).fill("0");
-  return [...groups(head), ...zeros, ...right].reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
+  return [...groups(head), ...zeros, ...right].reduce(
+    (sum, group) => sum * 65_536n + BigInt(`0x${group}`),
+    0n,
+  );
 };
 
 const toText = (family: 4 | 6, address: bigint): string => {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => String((address >> shift) & 255n)).join(".");
-  return Array.from({ length: 8 }, (_, i) => ((address >> BigInt(112 - 16 * i)) & 65_535n).toString(16)).join(":");
+  return Array.from({ length: 8 }, (_, i) => ((address >> BigInt(112 - 16 * i)) & 65_535n).toString(16)).join(
+    ":",
+  );
 };
 
 const bitsOf = (family: 4 | 6): number => (family === 4 ? 32 : 128);
@@ -85,7 +111,9 @@ export const render = (packet: Packet): Uint8Array => {
   }
   if (packet.family === 4) {
     const fragmentOffset = packet.later ? 4 : 0;
-    return ethernet(ETHERTYPE.ipv4, ipv4({ from, to, protocol, fragmentOffset }, payloadOf(packet)), { tags });
+    return ethernet(ETHERTYPE.ipv4, ipv4({ from, to, protocol, fragmentOffset }, payloadOf(packet)), {
+      tags,
+    });
   }
   let next = protocol;
   let payload = payloadOf(packet);
@@ -102,7 +130,10 @@ export const render = (packet: Packet): Uint8Array => {
 
 const prefixesOf = (family: 4 | 6): fc.Arbitrary<string> =>
   fc
-    .tuple(addresses(family), fc.oneof(fc.constantFrom(0, bitsOf(family)), fc.integer({ min: 0, max: bitsOf(family) })))
+    .tuple(
+      addresses(family),
+      fc.oneof(fc.constantFrom(0, bitsOf(family)), fc.integer({ min: 0, max: bitsOf(family) })),
+    )
     .map(([text, length]) => prefixText(family, text, length));
 
 const ends = (family: 4 | 6): fc.Arbitrary<Claim> =>
@@ -120,13 +151,23 @@ const contents: fc.Arbitrary<Claim> = fc.oneof(
 );
 
 /** Claims that make sense. */
-export const claims: fc.Arbitrary<Claim> = fc.oneof(
-  { weight: 8, arbitrary: families.chain((family) => fc.tuple(contents, ends(family)).map(([a, b]) => ({ ...a, ...b }))) },
-  { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ icmp: true, ...prefixes })) },
-  { weight: 1, arbitrary: ends(6).map((prefixes): Claim => ({ icmp6: true, ...prefixes })) },
-  { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ arp: true, ...prefixes })) },
-  { weight: 1, arbitrary: fc.constantFrom(0x88cc, 0x0800, 0x86dd, 0x0806).map((ethertype): Claim => ({ ethertype })) },
-).filter((claim) => Object.keys(claim).length > 0);
+export const claims: fc.Arbitrary<Claim> = fc
+  .oneof(
+    {
+      weight: 8,
+      arbitrary: families.chain((family) =>
+        fc.tuple(contents, ends(family)).map(([a, b]) => ({ ...a, ...b })),
+      ),
+    },
+    { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ icmp: true, ...prefixes })) },
+    { weight: 1, arbitrary: ends(6).map((prefixes): Claim => ({ icmp6: true, ...prefixes })) },
+    { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ arp: true, ...prefixes })) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(0x88cc, 0x0800, 0x86dd, 0x0806).map((ethertype): Claim => ({ ethertype })),
+    },
+  )
+  .filter((claim) => Object.keys(claim).length > 0);
 
 const covers = (prefix: string, family: 4 | 6, address: string): boolean => {
   if (prefix.includes(":") !== (family === 6)) return false;
@@ -162,7 +203,8 @@ export const matches = (claim: Claim, packet: Packet): boolean => {
   if (kind !== "ip") return false;
   if (claim.icmp === true) return family === 4 && protocol === PROTOCOL.icmp;
   if (claim.icmp6 === true) return family === 6 && protocol === PROTOCOL.icmp6;
-  const named = claim.protocol === "tcp" ? PROTOCOL.tcp : claim.protocol === "udp" ? PROTOCOL.udp : claim.protocol;
+  const named =
+    claim.protocol === "tcp" ? PROTOCOL.tcp : claim.protocol === "udp" ? PROTOCOL.udp : claim.protocol;
   if (named !== undefined && named !== protocol) return false;
   for (const [port, only] of [
     [claim.tcp, PROTOCOL.tcp],
@@ -171,7 +213,8 @@ export const matches = (claim: Claim, packet: Packet): boolean => {
     [claim.port, protocol],
   ] as const) {
     if (port === undefined) continue;
-    if (packet.later || protocol !== only || !WITH_PORTS.includes(protocol) || packet.port !== port) return false;
+    if (packet.later || protocol !== only || !WITH_PORTS.includes(protocol) || packet.port !== port)
+      return false;
   }
   return true;
 };

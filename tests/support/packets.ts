@@ -35,7 +35,8 @@ export const u16 = (value: number): number[] => [(value >>> 8) & 0xff, value & 0
 export const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];
 
 /** Bytes of several parts in a row. */
-export const bytes = (...parts: readonly Bytes[]): Uint8Array => Uint8Array.from(parts.flatMap((part) => [...part]));
+export const bytes = (...parts: readonly Bytes[]): Uint8Array =>
+  Uint8Array.from(parts.flatMap((part) => [...part]));
 
 /** RFC 1071. */
 export const internetChecksum = (data: Bytes, start = 0): number => {
@@ -51,7 +52,8 @@ export const ipv4Address = (text: string): number[] => text.split(".").map(Numbe
 /** The sixteen octets of an address in full or "::" form, hexadecimal groups only. */
 export const ipv6Address = (text: string): number[] => {
   const [head = "", tail] = text.split("::");
-  const groups = (side: string): number[] => (side === "" ? [] : side.split(":").map((g) => Number.parseInt(g, 16)));
+  const groups = (side: string): number[] =>
+    side === "" ? [] : side.split(":").map((g) => Number.parseInt(g, 16));
   const left = groups(head);
   const right = tail === undefined ? [] : groups(tail);
   const zeros = Array<number>(8 - left.length - right.length).fill(0);

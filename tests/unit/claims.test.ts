@@ -3,7 +3,16 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { checkClaims, type Claims, MAX_CLAIMS } from "../../ffi/xdp/claim.ts";
 import { compileClaims } from "../../ffi/xdp/claims.ts";
-import { KEY, KIND, NODE, TREE, TREE_DEPTH, VALUE_ANY, VALUE_HAS_PARENT, VALUE_NONE } from "../../ffi/xdp/layout.ts";
+import {
+  KEY,
+  KIND,
+  NODE,
+  TREE,
+  TREE_DEPTH,
+  VALUE_ANY,
+  VALUE_HAS_PARENT,
+  VALUE_NONE,
+} from "../../ffi/xdp/layout.ts";
 import { maskWords, parsePrefix } from "../../ffi/xdp/prefix.ts";
 
 const ANY_VALUE = undefined as unknown;
@@ -64,11 +73,18 @@ const refused: readonly (readonly [unknown, typeof TypeError | typeof RangeError
   [{ source: "10.0.0.1/33" }, RangeError, /length that is not 0 to 32/],
   [{ destination: "10.0.0.1/8" }, RangeError, /bits set beyond its length of 8/],
   [{ destination: "localhost" }, RangeError, /is not an IPv4 or IPv6 address/],
-  [Array.from({ length: MAX_CLAIMS + 1 }, () => ({ udp: 1 })), RangeError, /16385 claims are more than the 16384/],
+  [
+    Array.from({ length: MAX_CLAIMS + 1 }, () => ({ udp: 1 })),
+    RangeError,
+    /16385 claims are more than the 16384/,
+  ],
 ];
 
 describe("claims that make no sense", () => {
-  const named = refused.map((row) => [Bun.inspect(row[0], { depth: 3, compact: true }).replace(/\s+/g, " ").slice(0, 60), ...row] as const);
+  const named = refused.map(
+    (row) =>
+      [Bun.inspect(row[0], { depth: 3, compact: true }).replace(/\s+/g, " ").slice(0, 60), ...row] as const,
+  );
   test.each(named)("%s", (_, given, kind, words) => {
     const check = (): unknown => checkClaims(given as Claims);
     expect(check).toThrow(kind);
@@ -76,7 +92,16 @@ describe("claims that make no sense", () => {
   });
 
   test("any value at all is either accepted or refused by TypeError or RangeError", () => {
-    const field = fc.constantFrom("udp", "port", "protocol", "source", "destination", "arp", "icmp", "ethertype");
+    const field = fc.constantFrom(
+      "udp",
+      "port",
+      "protocol",
+      "source",
+      "destination",
+      "arp",
+      "icmp",
+      "ethertype",
+    );
     fc.assert(
       fc.property(fc.oneof(fc.anything(), fc.dictionary(field, fc.anything())), (given) => {
         try {
@@ -111,9 +136,35 @@ describe("prefixes", () => {
   });
 
   test.each([
-    "", "/8", "10.0.0.1/", "10.0.0", "10.0.0.0.0", "10.0.0.256", "10.0.0.01", "10.0.0.1 ", " ::1", "10.0.0.-1", "1e1.0.0.1",
-    ":::", "1::2::3", "12345::", "g::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", ":1", "1:",
-    "::1%eth0", "::1/129", "::1/-1", "::1/064", "::/1.0", "1.2.3.4::", "::1.2.3.4:1", "::1.2.3", "::1/0",
+    "",
+    "/8",
+    "10.0.0.1/",
+    "10.0.0",
+    "10.0.0.0.0",
+    "10.0.0.256",
+    "10.0.0.01",
+    "10.0.0.1 ",
+    " ::1",
+    "10.0.0.-1",
+    "1e1.0.0.1",
+    ":::",
+    "1::2::3",
+    "12345::",
+    "g::",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4:5:6:7:8::",
+    ":1",
+    "1:",
+    "::1%eth0",
+    "::1/129",
+    "::1/-1",
+    "::1/064",
+    "::/1.0",
+    "1.2.3.4::",
+    "::1.2.3.4:1",
+    "::1.2.3",
+    "::1/0",
   ])("%j is refused", (text) => {
     expect(typeof parsePrefix(text)).toBe("string");
   });
@@ -121,7 +172,9 @@ describe("prefixes", () => {
   test("masking keeps the first bits and no others", () => {
     const all = [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff] as const;
     for (let length = 0; length <= 128; length++) {
-      const bits = maskWords(all, length).map((word) => word.toString(2).padStart(32, "0")).join("");
+      const bits = maskWords(all, length)
+        .map((word) => word.toString(2).padStart(32, "0"))
+        .join("");
       expect(bits).toBe("1".repeat(length) + "0".repeat(128 - length));
     }
   });
@@ -136,7 +189,10 @@ const entries = (claims: Claims): ReadonlyMap<string, number> => {
     const at = i * KEY.bytes;
     const place = view.getUint32(at + KEY.kind_length, true);
     const address = view.getUint32(at + KEY.address, false).toString(16);
-    found.set(`${place >> 8}/${place & 255} ${view.getUint32(at + KEY.selector, true).toString(16)} ${address}`, values[i]!);
+    found.set(
+      `${place >> 8}/${place & 255} ${view.getUint32(at + KEY.selector, true).toString(16)} ${address}`,
+      values[i]!,
+    );
   }
   return found;
 };
@@ -150,14 +206,24 @@ describe("the table", () => {
   });
 
   test("no two entries have the same key, whatever is claimed twice", () => {
-    const list = [{ udp: 1 }, { udp: 1 }, { port: 1 }, { ethertype: 0x88cc }, { ethertype: 0x88cc }, { arp: true }, { ethertype: 0x0806 }] as const;
+    const list = [
+      { udp: 1 },
+      { udp: 1 },
+      { port: 1 },
+      { ethertype: 0x88cc },
+      { ethertype: 0x88cc },
+      { arp: true },
+      { ethertype: 0x0806 },
+    ] as const;
     const { count } = compileClaims(checkClaims(list));
     expect(entries(list).size).toBe(count);
     expect(count).toBe(2 * 3 + 2);
   });
 
   test("a destination within one that takes any source is left out", () => {
-    expect(entries([{ destination: "10.0.0.0/8" }, { destination: "10.1.0.0/16", source: "1.1.1.1" }]).size).toBe(1);
+    expect(
+      entries([{ destination: "10.0.0.0/8" }, { destination: "10.1.0.0/16", source: "1.1.1.1" }]).size,
+    ).toBe(1);
   });
 
   test("a destination within one that takes some sources names that set as its parent", () => {
@@ -172,7 +238,10 @@ describe("the table", () => {
   });
 
   test("markers lead to longer prefixes and carry what lies around them", () => {
-    const lengths = [8, 16, 24].map((length) => ({ destination: `10.0.0.0/${length}`, source: `1.1.1.${length}` }));
+    const lengths = [8, 16, 24].map((length) => ({
+      destination: `10.0.0.0/${length}`,
+      source: `1.1.1.${length}`,
+    }));
     const found = entries([...lengths, { destination: "11.0.0.0/24" }]);
     // Of three lengths 16 is tried first: 11.0.0.0/24 needs a marker there, and 10.0.0.0/16 is real.
     expect(found.get(`${KIND.ipv4}/16 0 b000000`)).toBe(VALUE_NONE);
@@ -183,7 +252,10 @@ describe("the table", () => {
     const list = Array.from({ length: 128 }, (_, i) => {
       // The first bit that is 0 tells them apart: 0, 10, 110, 1110, ...
       const bits = "1".repeat(i) + "0";
-      const groups = bits.padEnd(128, "0").match(/.{16}/g)!.map((group) => Number.parseInt(group, 2).toString(16));
+      const groups = bits
+        .padEnd(128, "0")
+        .match(/.{16}/g)!
+        .map((group) => Number.parseInt(group, 2).toString(16));
       return { destination: `${groups.join(":")}/${i + 1}` };
     });
     const { trees } = compileClaims(checkClaims(list));

@@ -618,6 +618,31 @@ describe("running", () => {
     expect(waiter.watched).toEqual([[7, 8, 9], [9]]);
   });
 
+  test("servers, promises and timers of the runtime live beside it", async () => {
+    const clock = { nowMs: () => performance.now() };
+    const waiter = {
+      watch() {},
+      yield: (turn: () => void) => void setImmediate(turn),
+      sleep() {},
+      close() {},
+    };
+    using loop = new Loop({ clock, waiter, mode: "spin" });
+    const { left, right, send } = link();
+    loop.receive(right, (frame) => frame.send());
+    loop.receive(left, (frame) => frame.send());
+    send(50);
+    await using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("alive") });
+    let ticks = 0;
+    const ticking = setInterval(() => void (ticks += 1), 1);
+    const running = loop.run();
+    for (let i = 0; i < 20; i++) expect(await (await fetch(server.url)).text()).toBe("alive");
+    while (ticks < 5) await Bun.sleep(1);
+    clearInterval(ticking);
+    loop.stop();
+    await running;
+    expect(loop.statistics().packets).toBeGreaterThan(100);
+  });
+
   test("close is idempotent, ends everything, leaves devices open", () => {
     const { loop, waiter, signals } = setUp();
     const { right, send } = link();

@@ -164,6 +164,20 @@ describe("a memory link", () => {
     }
   });
 
+  test("accounts throw where a ring counts otherwise than the owners do", () => {
+    const umem = new MemoryUmem({ chunkCount: 4 });
+    const off = umem.register({ fillChunks: 1, txChunks: 0 });
+    expect(() => umem.accounts()).toThrow("0 chunks are owned by fill, which holds 1");
+    off();
+    expect(umem.accounts()).toMatchObject({ pool: 4, total: 4 });
+    const at = umem.take();
+    expect(() => umem.move(at, 1, 0)).toThrow("its owner is lent, not fill");
+    for (const length of [0, -1, Number.NaN, umem.roomBytes + 1])
+      expect(() => umem.accept(at, length)).toThrow(RangeError);
+    umem.accept(at, umem.roomBytes);
+    expect(() => umem.accounts()).toThrow("1 chunks are owned by tx, which holds 0");
+  });
+
   test("refuses options out of range", () => {
     const bad = [
       { chunkBytes: 1000 },

@@ -47,7 +47,12 @@ const attachedIds = (): number[] => {
 const kernelObjects = (): string[] => {
   const list = (what: string): string[] => {
     const { stdout } = Bun.spawnSync(["bpftool", "-j", what, "show"], { stdin: "ignore" });
-    const found = JSON.parse(stdout.toString() || "[]") as { id: number; name?: string; type?: string; pids?: { pid: number }[] }[];
+    const found = JSON.parse(stdout.toString() || "[]") as {
+      id: number;
+      name?: string;
+      type?: string;
+      pids?: { pid: number }[];
+    }[];
     return found
       .filter((object) => object.pids?.some(({ pid }) => pid === process.pid))
       .map((object) => `${what} ${object.id} ${object.name ?? object.type}`);
@@ -63,23 +68,26 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
 
   afterAll(() => lab?.close());
 
-  test.each(["native", "generic"] as const)("%s: frames are counted, and pass without a claim", async (mode) => {
-    using program = SteerProgram.load({ queues: 1 });
-    const result = here(() => program.attach(target(mode)));
-    expect(result).toEqual({ mode, refused: [] });
-    expect(attachedIds()).toHaveLength(1);
-    program.setClaims({ udp: 9000 });
-    lab.exec("a", ["ping", "-c", "3", "-i", "0.02", "-W", "2", lab.b.ipv4]);
-    expect(program.statistics().passed).toBeGreaterThanOrEqual(3);
-    expect(program.statistics().redirected).toBe(0);
-    // Claimed, but nobody is there to take it: the kernel answers still.
-    program.setClaims("everything");
-    lab.exec("a", ["ping", "-c", "3", "-i", "0.02", "-W", "2", lab.b.ipv4]);
-    expect(program.statistics().noSocket).toBeGreaterThanOrEqual(3);
-    program.detach();
-    program.detach();
-    await until("the program to go", () => attachedIds().length === 0);
-  });
+  test.each(["native", "generic"] as const)(
+    "%s: frames are counted, and pass without a claim",
+    async (mode) => {
+      using program = SteerProgram.load({ queues: 1 });
+      const result = here(() => program.attach(target(mode)));
+      expect(result).toEqual({ mode, refused: [] });
+      expect(attachedIds()).toHaveLength(1);
+      program.setClaims({ udp: 9000 });
+      lab.exec("a", ["ping", "-c", "3", "-i", "0.02", "-W", "2", lab.b.ipv4]);
+      expect(program.statistics().passed).toBeGreaterThanOrEqual(3);
+      expect(program.statistics().redirected).toBe(0);
+      // Claimed, but nobody is there to take it: the kernel answers still.
+      program.setClaims("everything");
+      lab.exec("a", ["ping", "-c", "3", "-i", "0.02", "-W", "2", lab.b.ipv4]);
+      expect(program.statistics().noSocket).toBeGreaterThanOrEqual(3);
+      program.detach();
+      program.detach();
+      await until("the program to go", () => attachedIds().length === 0);
+    },
+  );
 
   test("auto falls back to generic where the driver refuses, and says why", async () => {
     lab.exec("a", ["ip", "link", "set", lab.a.name, "up"]);
@@ -87,10 +95,14 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
     // Loopback has no native XDP.
     const result = here(() => program.attach({ ifindex: 1, interface: "lo", mode: "auto" }));
     expect(result.mode).toBe("generic");
-    expect(result.refused.map(({ tried, error }) => [tried, error.code])).toEqual([["native program", "EOPNOTSUPP"]]);
+    expect(result.refused.map(({ tried, error }) => [tried, error.code])).toEqual([
+      ["native program", "EOPNOTSUPP"],
+    ]);
     program.detach();
     const error = failure(() => here(() => program.attach({ ifindex: 1, interface: "lo", mode: "native" })));
-    expect(error.message).toMatch(/cannot attach native program to "lo": EOPNOTSUPP: the driver of "lo" has no native XDP/);
+    expect(error.message).toMatch(
+      /cannot attach native program to "lo": EOPNOTSUPP: the driver of "lo" has no native XDP/,
+    );
   });
 
   test("a second program is refused with EBUSY, a missing interface with ENODEV", () => {
@@ -101,7 +113,9 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
     const busy = failure(() => here(() => second.attach(target("auto"))));
     expect(busy.code).toBe("EBUSY");
     expect(busy.remedy).toContain("another program is attached");
-    expect(failure(() => here(() => second.attach(target("generic")))).remedy).toContain("another program is attached");
+    expect(failure(() => here(() => second.attach(target("generic")))).remedy).toContain(
+      "another program is attached",
+    );
     const missing = failure(() => here(() => second.attach({ ...target("auto"), ifindex: 9999 })));
     expect(missing.code).toBe("ENODEV");
   });
@@ -150,15 +164,25 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
 
   test("kill -9 takes the program off", async () => {
     const child = Bun.spawn(
-      [...lab.enter("b"), process.execPath, "-e", `
+      [
+        ...lab.enter("b"),
+        process.execPath,
+        "-e",
+        `
         import { SteerProgram } from "./ffi/xdp/program.ts";
         const program = SteerProgram.load({ queues: 1 });
         program.setClaims("everything");
         program.attach({ ifindex: ${link.index}, interface: "x", mode: "native" });
         console.log("attached");
         setInterval(() => {}, 1000);
-      `],
-      { cwd: fileURLToPath(new URL("../..", import.meta.url)), stdout: "pipe", stdin: "ignore", stderr: "inherit" },
+      `,
+      ],
+      {
+        cwd: fileURLToPath(new URL("../..", import.meta.url)),
+        stdout: "pipe",
+        stdin: "ignore",
+        stderr: "inherit",
+      },
     );
     try {
       const { value } = await child.stdout.getReader().read();
@@ -198,14 +222,23 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
 
   test("a failed load or attach leaves no descriptor", () => {
     const attempt = (): void => {
-      expect(failure(() => SteerProgram.load({ queues: 1, objectPath: "/nowhere/steer.bpf.o" })).remedy).toContain("make bpf");
+      expect(
+        failure(() => SteerProgram.load({ queues: 1, objectPath: "/nowhere/steer.bpf.o" })).remedy,
+      ).toContain("make bpf");
       const other = fileURLToPath(new URL("../../bpf/pass.bpf.o", import.meta.url));
       const mismatch = failure(() => SteerProgram.load({ queues: 1, objectPath: other }));
-      expect([mismatch.code, mismatch.remedy]).toEqual(["EPROTO", expect.stringContaining("no struct address")]);
+      expect([mismatch.code, mismatch.remedy]).toEqual([
+        "EPROTO",
+        expect.stringContaining("no struct address"),
+      ]);
       const text = fileURLToPath(new URL("../../package.json", import.meta.url));
-      expect(failure(() => SteerProgram.load({ queues: 1, objectPath: text })).remedy).toContain("no BPF object");
+      expect(failure(() => SteerProgram.load({ queues: 1, objectPath: text })).remedy).toContain(
+        "no BPF object",
+      );
       using program = SteerProgram.load({ queues: 1 });
-      expect(failure(() => here(() => program.attach({ ...target("auto"), ifindex: 9999 }))).code).toBe("ENODEV");
+      expect(failure(() => here(() => program.attach({ ...target("auto"), ifindex: 9999 }))).code).toBe(
+        "ENODEV",
+      );
       expect(failure(() => program.setSocket(0, 0)).remedy).toContain("AF_XDP");
       expect(() => program.setSocket(1, 0)).toThrow(RangeError);
       expect(() => SteerProgram.load({ queues: 0 })).toThrow(RangeError);
@@ -227,7 +260,18 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("the program on an interface"
       // The answer needs the peer's hardware address, and asking for it would be claimed.
       const peer = inNamespace(lab.namespace("a"), () => getLink(lab.a.name));
       const macText = [...peer.mac].map((octet) => octet.toString(16).padStart(2, "0")).join(":");
-      lab.exec("b", ["ip", "neigh", "replace", lab.a.ipv4, "lladdr", macText, "dev", lab.b.name, "nud", "permanent"]);
+      lab.exec("b", [
+        "ip",
+        "neigh",
+        "replace",
+        lab.a.ipv4,
+        "lladdr",
+        macText,
+        "dev",
+        lab.b.name,
+        "nud",
+        "permanent",
+      ]);
       here(() => program.attach(target("native")));
       const echo = (): number => {
         const text = lab.exec("b", ["cat", "/proc/net/snmp"]).stdout;
