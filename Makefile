@@ -17,7 +17,7 @@ APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat
 
 CLANG ?= clang
 # Debian keeps asm/types.h in the folder of the architecture, where clang -target bpf does not look.
-BPF_FLAGS := -O2 -g -Wall -Wextra -Wno-unused-parameter -target bpf -I/usr/include/$(shell uname -m)-linux-gnu
+BPF_FLAGS := -O2 -g -Wall -Wextra -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell uname -m)-linux-gnu
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
 help: ## list the targets

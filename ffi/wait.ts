@@ -25,6 +25,8 @@ import { struct, type Struct } from "./sys/memory.ts";
 
 /** Longest sleep where the runtime's own work cannot end it: it is late by so much, at a cost of about 4 % of a core. */
 const BLIND_NAP_MS = 1;
+/** "For ever" has to be some number: an hour is one that the structure holds. */
+const LONGEST_NAP_MS = 3_600_000;
 const MS_PER_S = 1000;
 const NS_PER_MS = 1e6;
 /** What a descriptor reports for ever once it has failed. */
@@ -82,7 +84,7 @@ export class PollWaiter {
   }
 
   sleep(timeoutMs: number): void {
-    const cappedMs = this.seesRuntime ? timeoutMs : Math.min(timeoutMs, BLIND_NAP_MS);
+    const cappedMs = Math.min(timeoutMs, this.seesRuntime ? LONGEST_NAP_MS : BLIND_NAP_MS);
     if (!(cappedMs > 0)) return;
     const seconds = Math.floor(cappedMs / MS_PER_S);
     this.#timeout.view.setUint32(TIMESPEC_SEC, seconds, true);

@@ -16,26 +16,28 @@ const run = async (): Promise<Readings> => {
   return await program.result(LIMIT_S);
 };
 
-/** One line for 10 000 claims and one for 100, both against a single claim in the same process. */
+const LINES = [
+  { name: "steer.claims", metric: "tenThousand", of: "10 000 claims, each a UDP port at an IPv4 host" },
+  { name: "steer.claims.100", metric: "hundred", of: "100 claims, each a UDP port at an IPv4 host" },
+  {
+    name: "steer.claims.mixed",
+    metric: "mixed",
+    of: "10 000 claims of all kinds (ports, protocols, source and destination prefixes of 21 lengths, IPv4 and IPv6)",
+  },
+] as const;
+
+/** Lines for many claims, all against a single claim in the same process. */
 export const measureClaims = async (pairs: number): Promise<Line[]> => {
   const readings: Readings[] = [];
   for (let pair = 0; pair < pairs; pair++) {
     console.error(`steer.claims: pair ${pair + 1} of ${pairs}`);
     readings.push(await run());
   }
-  const column = (claims: number): number[] => readings.map((each) => each[`ns${claims}`] ?? NaN);
-  const line = (name: string, claims: number): Line =>
-    lineOf(
-      {
-        name,
-        unit: "ns/packet",
-        conditions:
-          `${machine()}; ${claims} claims of all kinds (ports, prefixes of 21 lengths, IPv4 and IPv6), of which one matches, against that one ` +
-          `alone; BPF_PROG_TEST_RUN over one 60 B UDP frame, all in the caches; core ${PROGRAM_CORE}`,
-      },
-      column(claims),
-      "1 claim",
-      column(1),
-    );
-  return [line("steer.claims", 10_000), line("steer.claims.100", 100)];
+  const column = (metric: string): number[] => readings.map((each) => each[metric] ?? NaN);
+  return LINES.map(({ name, metric, of }) => {
+    const conditions =
+      `${machine()}; ${of}, of which one matches, against that one alone; BPF_PROG_TEST_RUN over one 60 B UDP frame, ` +
+      `all in the caches; core ${PROGRAM_CORE}`;
+    return lineOf({ name, unit: "ns/packet", conditions }, column(metric), "1 claim", column("one"));
+  });
 };

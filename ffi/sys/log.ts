@@ -19,6 +19,9 @@ const MAX_MESSAGE_BYTES = 16_384;
 const LEVELS = ["warn", "info", "debug"] as const;
 const LEVEL_DEBUG = 2;
 
+/** What libbpf 1.1 says of every object that libxdp brings along: no cause of anything. */
+const NOISE = "skipping unrecognized data section";
+
 const lines: string[] = [];
 let total = 0;
 const message = new Uint8Array(new ArrayBuffer(MAX_MESSAGE_BYTES));
@@ -26,7 +29,7 @@ const decoder = new TextDecoder();
 
 const note = (level: number, text: string): void => {
   for (const line of text.split("\n")) {
-    if (line.trim() === "") continue;
+    if (line.trim() === "" || line.includes(NOISE)) continue;
     lines.push(line);
     total += 1;
     if (process.env["MILLRACE_DEBUG"]) process.stderr.write(`${LEVELS[level] ?? level}: ${line}\n`);

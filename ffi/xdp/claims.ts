@@ -205,7 +205,7 @@ class Compiler {
     const markersOf = this.#buildTree(kind, lengths);
     const all: Entry[] = [...entries];
     for (const { selector, words, length } of entries) {
-      for (const shorter of [] as number[]) {
+      for (const shorter of markersOf.get(length)!) {
         const masked: Words = [
           maskWord(words[0], 0, shorter),
           maskWord(words[1], 1, shorter),

@@ -17,7 +17,7 @@ import { ERRNO, errno, errnoName } from "../sys/errno.ts";
 import { recvfrom, sendto, word } from "../sys/libc.ts";
 import { absentConsumer, absentProducer } from "./absent.ts";
 import { ConsumerRing, ProducerRing } from "./ring.ts";
-import { closeRaw, readStatistics, type RawSocket } from "./setup.ts";
+import { closeRaw, readStatistics, type RawSocket, type XdpStatistics } from "./setup.ts";
 import type { SocketStatistics } from "./statistics.ts";
 import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
 
@@ -63,13 +63,15 @@ export class XskSocket implements Member {
   readonly #host: SocketHost;
   #rx: ConsumerRing;
   #tx: ProducerRing;
-  readonly #fill: ProducerRing;
+  #fill: ProducerRing;
   readonly #completion: ConsumerRing;
   readonly #slot: number;
   readonly #fillTag: number;
   readonly #txTag: number;
   readonly #refillBatch: number;
   #open = true;
+  /** The kernel's counters at the end, because the descriptor's number is somebody else's afterwards. */
+  #kernelCounters: XdpStatistics | undefined;
   #boundFd = -1;
   #zeroCopy = false;
   #fillOut = 0;
@@ -133,6 +135,7 @@ export class XskSocket implements Member {
     this.#refill();
   }
 
+  /** What the kernel holds of ours: the levels of the rings, as this side knows them. */
   outstanding(): Outstanding {
     return { fill: this.#fillOut, tx: this.#txOut };
   }
@@ -205,6 +208,7 @@ export class XskSocket implements Member {
   send(address: number, length: number, more: boolean): boolean {
     const tx = this.#tx;
     if (tx.free(1) === 0) {
+      this.umem.assertOpen("send");
       this.#txFull += 1;
       return false;
     }
@@ -223,6 +227,8 @@ export class XskSocket implements Member {
   }
 
   pass(address: number, length: number): boolean {
+    if (this.umem.open) this.umem.checkHeld("pass", address, length);
+    this.umem.assertOpen("pass");
     const handed = this.#open && this.#host.pass(this.index, address, length);
     if (handed) this.#passed += 1;
     else this.#passFailed += 1;
@@ -241,7 +247,7 @@ export class XskSocket implements Member {
 
   statistics(): SocketStatistics {
     return {
-      ...readStatistics(this.fd),
+      ...(this.#kernelCounters ?? readStatistics(this.fd)),
       rxPackets: this.#rxPackets,
       rxBytes: this.#rxBytes,
       txPackets: this.#txPackets,
@@ -260,11 +266,6 @@ export class XskSocket implements Member {
     };
   }
 
-  /** Levels of the rings as this side knows them, in chunks. */
-  levels(): { readonly fill: number; readonly tx: number } {
-    return { fill: this.#fillOut, tx: this.#txOut };
-  }
-
   /** Unmaps, closes, and returns to the pool every chunk that the kernel still had of this socket. Idempotent. */
   close(): void {
     if (!this.#open) return;
@@ -273,6 +274,8 @@ export class XskSocket implements Member {
     // Views over the rings end with their mapping; what is asked of a closed socket finds empty and full rings instead.
     this.#rx = absentConsumer();
     this.#tx = absentProducer();
+    this.#fill = absentProducer();
+    this.#kernelCounters = readStatistics(this.fd);
     closeRaw(this.#raw);
     this.#fillOut = 0;
     this.#txOut = 0;

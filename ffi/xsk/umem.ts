@@ -213,22 +213,20 @@ export class Umem {
   }
 
   keep(address: number): void {
-    const chunk = address >>> this.shift;
-    if (this.owners[chunk] !== LENT) this.#refuse("keep", address);
-    this.owners[chunk] = KEPT;
+    if (this.#ownerOf(address) !== LENT) this.#refuse("keep", address);
+    this.owners[address >>> this.shift] = KEPT;
     this.#kept += 1;
   }
 
   release(address: number): void {
-    const chunk = address >>> this.shift;
-    const owner = this.owners[chunk];
+    const owner = this.#ownerOf(address);
     if (owner === KEPT) this.#kept -= 1;
     else if (owner !== LENT) {
       // Its memory went back with the umem: there is nothing left to release.
       if (!this.open) return;
       this.#refuse("release", address);
     }
-    this.#toPool(chunk);
+    this.#toPool(address >>> this.shift);
   }
 
   /** lent -> pool, for a chunk (not an address) whose owner the caller has just seen. */
@@ -245,14 +243,26 @@ export class Umem {
 
   /** lent or kept -> tx of the socket with this tag; throws for a chunk that is neither or bytes outside its chunk. */
   giveToTx(address: number, lengthBytes: number, tag: number): void {
+    this.checkHeld("send", address, lengthBytes);
     const chunk = address >>> this.shift;
-    const owner = this.owners[chunk];
-    if (owner !== LENT && owner !== KEPT) this.#refuse("send", address);
-    if (!(lengthBytes > 0 && (address & (this.chunkBytes - 1)) + lengthBytes <= this.chunkBytes)) {
-      throw new RangeError(`cannot send ${lengthBytes} bytes at ${address}: they are not inside one chunk`);
-    }
-    if (owner === KEPT) this.#kept -= 1;
+    if (this.owners[chunk] === KEPT) this.#kept -= 1;
     this.owners[chunk] = tag;
+  }
+
+  /** Throws unless these are whole bytes of one chunk that is lent or kept. */
+  checkHeld(verb: string, address: number, lengthBytes: number): void {
+    const owner = this.#ownerOf(address);
+    if (owner !== LENT && owner !== KEPT) this.#refuse(verb, address);
+    const length = lengthBytes | 0;
+    if (
+      length !== lengthBytes ||
+      length <= 0 ||
+      (address & (this.chunkBytes - 1)) + length > this.chunkBytes
+    ) {
+      throw new RangeError(
+        `cannot ${verb} ${lengthBytes} bytes at ${address}: they are not inside one chunk`,
+      );
+    }
   }
 
   /** tx of the socket with this tag -> pool; false for an address that the kernel cannot have had from it. */
@@ -312,6 +322,11 @@ export class Umem {
     return { pool, fill, lent, kept, tx, total: pool + fill + lent + kept + tx };
   }
 
+  /** Throws OwnerError once the memory has gone back: a lease that outlived it is used. `verb` is the use. */
+  assertOpen(verb: string): void {
+    if (!this.open) throw new OwnerError(`cannot ${verb} a frame: its umem is closed`);
+  }
+
   /** Frees the memory when the last socket has left. Idempotent. */
   close(): void {
     if (this.#closing) return;
@@ -329,6 +344,11 @@ export class Umem {
     this.#height = 0;
     this.#kept = 0;
     this.owners.fill(POOL);
+  }
+
+  /** Undefined outside the umem. What is not an int32 (NaN, a fraction, 2^32) would otherwise be taken for another address. */
+  #ownerOf(address: number): number | undefined {
+    return (address | 0) === address ? this.owners[address >>> this.shift] : undefined;
   }
 
   #toPool(chunk: number): void {
@@ -356,8 +376,8 @@ export class Umem {
   }
 
   #refuse(verb: string, address: number): never {
-    if (!this.open) throw new OwnerError(`cannot ${verb} a frame: its umem is closed`);
-    const owner = this.owners[address >>> this.shift];
+    this.assertOpen(verb);
+    const owner = this.#ownerOf(address);
     const state = owner === undefined ? "outside the umem" : OWNER_NAMES[owner & OWNER_MASK];
     throw new OwnerError(`cannot ${verb} the frame at ${address}: it is ${state}`);
   }

@@ -48,7 +48,10 @@ export interface Umem {
   readonly roomBytes: number;
   /** Chunks that `take` can hand out now. */
   readonly available: number;
-  /** pool -> lent: the offset where a packet goes in a fresh chunk, or -1 when the pool is empty (counted). */
+  /**
+   * pool -> lent: the offset where a packet goes in a fresh chunk, or -1 when the pool is empty (counted).
+   * Send or `keep` it before the handler returns: what is lent then and was received in the same burst goes back.
+   */
   take(): number;
   /** lent -> kept. A chunk that is not lent is a bug and throws. */
   keep(address: number): void;

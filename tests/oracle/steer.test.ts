@@ -330,6 +330,16 @@ const prefixes: readonly Fixture[] = [
     "redirected",
   ],
   [
+    "a marker that leads nowhere keeps the shorter prefix",
+    [
+      { destination: "10.0.0.0/8", source: "10.0.0.0/24" },
+      { destination: "10.0.0.128/25", source: "1.1.1.1" },
+      { destination: "11.0.0.0/16" },
+    ],
+    udp4(1),
+    "redirected",
+  ],
+  [
     "two sources of one destination",
     [
       { source: "1.1.1.1", destination: "10.0.0.2" },

@@ -159,6 +159,11 @@ export const claims: fc.Arbitrary<Claim> = fc
         fc.tuple(contents, ends(family)).map(([a, b]) => ({ ...a, ...b })),
       ),
     },
+    // Destinations with sources nest, which those for any source do not.
+    {
+      weight: 6,
+      arbitrary: fc.record<Claim>({ source: prefixesOf(4), destination: prefixesOf(4) }),
+    },
     { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ icmp: true, ...prefixes })) },
     { weight: 1, arbitrary: ends(6).map((prefixes): Claim => ({ icmp6: true, ...prefixes })) },
     { weight: 1, arbitrary: ends(4).map((prefixes): Claim => ({ arp: true, ...prefixes })) },

@@ -54,18 +54,12 @@ const heldByOthers = (): Record<"prog" | "map" | "link", Set<number>> => {
 
 /** Maps inside the maps of maps that others hold: nothing but the outer map holds them. */
 const innerMaps = (outer: readonly number[]): number[] =>
-  outer.flatMap((id) => {
-    const dump = bpftool<{ readonly elements?: readonly { readonly value: readonly string[] }[] }[]>(
-      "map",
-      "dump",
-      "id",
-      String(id),
-    );
+  outer.flatMap((id) =>
     // The value of an entry is the inner map's id, byte by byte in the host's order.
-    return (dump ?? []).flatMap(({ elements }) =>
-      (elements ?? []).map(({ value }) => value.reduceRight((sum, byte) => sum * 256 + Number(byte), 0)),
-    );
-  });
+    (bpftool<{ readonly value: readonly string[] }[]>("map", "dump", "id", String(id)) ?? []).map(
+      ({ value }) => value.reduceRight((sum, byte) => sum * 256 + Number(byte), 0),
+    ),
+  );
 
 /** The BPF objects with our names that no other living process holds, as "map 12 xsks". Those of earlier runs included. */
 export const strayObjects = (): ReadonlySet<string> => {
@@ -88,9 +82,20 @@ export const strayObjects = (): ReadonlySet<string> => {
   ]);
 };
 
-/** What is stray now and was not in `before`. */
-export const newStrays = (before: ReadonlySet<string>): string[] =>
-  [...strayObjects()].filter((each) => !before.has(each));
+/**
+ * What stays stray although it was not in `before`. The kernel frees in its own time, and a process that attaches in
+ * between two looks leaves ids in one of them: only what every look shows is left behind.
+ */
+export const leftBehind = async (before: ReadonlySet<string>): Promise<string[]> => {
+  const looks = 100;
+  let stray = [...strayObjects()].filter((each) => !before.has(each));
+  for (let look = 0; look < looks && stray.length > 0; look++) {
+    await Bun.sleep(10);
+    const now = strayObjects();
+    stray = stray.filter((each) => now.has(each));
+  }
+  return stray;
+};
 
 export interface Mappings {
   readonly count: number;

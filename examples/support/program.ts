@@ -1,0 +1,75 @@
+/**
+ * What every example does first and last: read its arguments, run, say in one line what went wrong, end with a code.
+ */
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import type { Loop } from "millrace";
+
+/** The arguments make no sense: the usage is printed and the exit code is 2, as shells have it. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+type Options = NonNullable<ParseArgsConfig["options"]>;
+type Values<T extends Options> = ReturnType<
+  typeof parseArgs<{ options: T; allowPositionals: true; strict: true }>
+>["values"];
+
+/** Reads the arguments, runs `main` with them, and ends the process with the code that it returns. */
+export const program = async <const T extends Options>(
+  usage: string,
+  options: T,
+  main: (values: Values<T>, interfaces: readonly string[]) => Promise<number>,
+): Promise<void> => {
+  // A reader that has seen enough (`| head`) is no failure: everything is closed and the code is 0.
+  process.stdout.on("error", () => process.exit(0));
+  process.exit(await guarded(usage, options, main));
+};
+
+const guarded = async <const T extends Options>(
+  usage: string,
+  options: T,
+  main: (values: Values<T>, interfaces: readonly string[]) => Promise<number>,
+): Promise<number> => {
+  try {
+    const args = process.argv.slice(2);
+    if (args.includes("--help") || args.includes("-h")) {
+      console.log(usage);
+      return 0;
+    }
+    const { values, positionals } = readArguments(options, args);
+    return await main(values, positionals);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    if (error instanceof UsageError) {
+      console.error(`${text}\n\n${usage}`);
+      return EXIT_USAGE;
+    }
+    // A mistake in this program is worth its stack; what the system refused is told by its text.
+    const bug = error instanceof ReferenceError || (error instanceof TypeError && !/ is .*, not /.test(text));
+    console.error(bug ? error : `millrace: ${text}`);
+    return EXIT_FAILED;
+  }
+};
+
+const readArguments = <const T extends Options>(options: T, args: string[]) => {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+};
+
+/** A whole number from the command line. */
+export const wholeNumber = (name: string, text: string, least: number, most: number): number => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  throw new UsageError(`${name} is a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`);
+};
+
+/** Ends the loop at Ctrl-C, at `kill`, and when the terminal closes. */
+export const stopOnSignals = (loop: Loop): void => {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) loop.signal(name, () => loop.stop());
+};

@@ -1,0 +1,156 @@
+/**
+ * SIGKILL at 200 random moments under load: the interface is the kernel's again at once, and nothing of the dead remains.
+ */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { attach } from "../../index.ts";
+import { getLink } from "../../ffi/net/link.ts";
+import { inNamespace } from "../../ffi/net/namespace.ts";
+import { below, seededRandom } from "../../stack/device/random.ts";
+import { leftBehind, programOn, strayObjects } from "../support/kernel-objects.ts";
+import { Lab, until } from "../support/lab.ts";
+import { skipUnless, skipWithoutLab } from "../support/skip.ts";
+import { startFile, type Child } from "../support/subprocess.ts";
+
+const ROUNDS = Number(process.env.N ?? 200);
+/** What a kill may cost the kernel's own traffic. */
+const SILENCE_MS = 50;
+/** Long after "ready" there is nothing new to interrupt. */
+const LATEST_KILL_MS = 60;
+/** From the start of the process to "ready" it takes about 150 ms: a kill within it finds every stage of an attach. */
+const EARLIEST_STAGES_MS = 200;
+/** One round in so many is killed before it is ready, and one in so many is followed by an attach at once. */
+const EARLY_EVERY = 5;
+const ATTACH_EVERY = 4;
+const TOTAL_MS = 280_000;
+
+const runs =
+  !skipWithoutLab(Lab.unavailable()) &&
+  !skipUnless(
+    ["bpftool", "ping"].every((tool) => Bun.which(tool) !== null),
+    "bpftool or ping is not installed",
+    { couldRun: true },
+  );
+
+const wallMs = (): number => performance.timeOrigin + performance.now();
+
+/** Pings without end and remembers when the answers came (by ping's own clock, so that this process may be late). */
+class Pinger {
+  readonly #program: Bun.Subprocess<"pipe" | "ignore", "pipe", "pipe">;
+  readonly #answersMs: number[] = [];
+
+  constructor(lab: Lab) {
+    this.#program = lab.spawn("a", ["ping", "-D", "-i0.002", lab.b.ipv4]);
+    void this.#read();
+  }
+
+  /** When the first answer after `sinceMs` came, in ms of the wall clock; undefined while there is none. */
+  firstAfter(sinceMs: number): number | undefined {
+    return this.#answersMs.find((at) => at > sinceMs);
+  }
+
+  forget(): void {
+    this.#answersMs.length = 0;
+  }
+
+  kill(): void {
+    this.#program.kill();
+  }
+
+  async #read(): Promise<void> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const part of this.#program.stdout) {
+      const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const stamp = /^\[(\d+\.\d+)\] \d+ bytes from/.exec(line)?.[1];
+        if (stamp !== undefined) this.#answersMs.push(Number(stamp) * 1000);
+      }
+    }
+  }
+}
+
+const ready = async (child: Child): Promise<void> => {
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  reader.releaseLock();
+  if (!new TextDecoder().decode(value).startsWith("ready")) throw new Error(await child.stderr.text());
+};
+
+const support = join(import.meta.dir, "..", "support");
+
+test.skipIf(!runs)(
+  "kill -9 at 200 random moments under load",
+  async () => {
+    const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+    const random = seededRandom(seed);
+    console.log(`kill: seed ${seed} (SEED=${seed} repeats it)`);
+    using lab = Lab.create({ quiet: true, neighbours: true });
+    const before = strayObjects();
+    const generator = startFile(join(support, "generator.ts"), {
+      args: [lab.a.name, lab.namespace("a"), "20"],
+    });
+    await ready(generator);
+    const flood = lab.spawn("a", ["ping", "-f", "-s", "500", lab.b.ipv4], { stdout: "ignore" });
+    const pinger = new Pinger(lab);
+    const hasProgram = (): boolean =>
+      inNamespace(lab.namespace("b"), () => getLink(lab.b.name)).xdp.length > 0;
+
+    const silences: number[] = [];
+    const stays: number[] = [];
+    let killedReady = 0;
+    try {
+      for (let round = 0; round < ROUNDS; round++) {
+        const xdp = round % 2 === 0 ? "native" : "generic";
+        const child = startFile(join(support, "reflector.ts"), {
+          args: [lab.b.name, lab.namespace("b"), xdp],
+        });
+        const early = round % EARLY_EVERY === EARLY_EVERY - 1;
+        if (!early) await ready(child);
+        await Bun.sleep(below(random, early ? EARLIEST_STAGES_MS : LATEST_KILL_MS));
+        pinger.forget();
+        const killedMs = wallMs();
+        child.kill("SIGKILL");
+        if (!early) killedReady += 1;
+        if (round % ATTACH_EVERY === 0) {
+          // While the kernel may still be taking the dead one's things apart.
+          using again = attach(lab.b.name, { namespace: lab.namespace("b"), xdp, claim: [] });
+          expect(again.mode.xdp).toBe(xdp);
+          const { pool, fill, total } = again.umem.accounts();
+          expect(pool + fill).toBe(total);
+        } else {
+          await until("the program to go", () => !hasProgram());
+          stays.push(wallMs() - killedMs);
+        }
+        silences.push((await until("an answer to ping", () => pinger.firstAfter(killedMs))) - killedMs);
+        await child.exited;
+        expect(child.signalCode as string).toBe("SIGKILL");
+        expect(programOn(lab, "b", lab.b.name)).toBeUndefined();
+      }
+    } finally {
+      flood.kill();
+      pinger.kill();
+      generator.stdin.end();
+    }
+    const report = (what: string, ms: number[]): string => {
+      ms.sort((x, y) => x - y);
+      const at = (share: number): string =>
+        ms[Math.min(ms.length - 1, Math.floor(ms.length * share))]!.toFixed(1);
+      return `${what}: median ${at(0.5)}, p90 ${at(0.9)}, p99 ${at(0.99)}, max ${at(1)} ms (${ms.length})`;
+    };
+    console.log(report("kill to the first answer of the kernel", silences));
+    console.log(report("kill to no program on the interface", stays));
+    expect(silences.length).toBe(ROUNDS);
+    expect(killedReady).toBeGreaterThan(ROUNDS / 2);
+    expect(silences.at(-1)).toBeLessThan(SILENCE_MS);
+    expect(stays.at(-1)).toBeLessThan(SILENCE_MS);
+    const generated = JSON.parse(await generator.stdout.text()) as { sent: number; accounts: { tx: number } };
+    expect(await generator.exited).toBe(0);
+    expect(generated.sent).toBeGreaterThan(0);
+    expect(await leftBehind(before)).toEqual([]);
+    using last = attach(lab.b.name, { namespace: lab.namespace("b") });
+    expect(last.open).toBe(true);
+  },
+  TOTAL_MS,
+);
