@@ -13,7 +13,7 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 
 # What building and running needs, and what the tests hold us against besides.
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
-APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat
+APT_TEST := xdp-tools bpftool tshark hping3 socat
 
 CLANG ?= clang
 # Debian keeps asm/types.h in the folder of the architecture, where clang -target bpf does not look.

@@ -12,7 +12,7 @@ import { completeChecksum } from "./support/checksum.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
 import { Layers } from "./support/packet.ts";
 import { BETWEEN, makeTraffic, openPlace } from "./support/place.ts";
-import { program, stopOnSignals, wholeNumber } from "./support/program.ts";
+import { print, program, stopOnSignals, stopWhenGone, wholeNumber } from "./support/program.ts";
 
 const USAGE = `usage: bun run examples/bridge.ts [IFACE1 IFACE2] [options]
   --json        one line of JSON a second
@@ -31,9 +31,7 @@ const join = (loop: Loop, from: XdpDevice, to: XdpDevice): void => {
     completeChecksum(frame, layers.read(frame.view, frame.at, frame.head));
     frame.forward(to);
   });
-  loop.link(from, (event) => {
-    if (event.kind === "gone") loop.stop();
-  });
+  stopWhenGone(loop, from);
 };
 
 await program(
@@ -60,18 +58,18 @@ await program(
       const rates = meter.rates(loop.now, now);
       if (values.json) {
         const record = { pps: rates.there + rates.back, therePps: rates.there, backPps: rates.back };
-        console.log(JSON.stringify({ ...record, bytesPerSecond: rates.bytes, ...now }));
+        print(JSON.stringify({ ...record, bytesPerSecond: rates.bytes, ...now }));
         return;
       }
-      console.log(
+      print(
         `${left.name} → ${right.name} ${packetRate(rates.there).padStart(10)}   ` +
           `${right.name} → ${left.name} ${packetRate(rates.back).padStart(10)}   ` +
           `${bitRate(rates.bytes).padStart(12)}   ${grouped(now.there + now.back)} forwarded, ${grouped(now.lost)} lost`,
       );
     });
     if (place.lab !== undefined) makeTraffic(place.lab);
-    if (!values.json) console.log(`bridging ${left.name} and ${right.name}; Ctrl-C ends`);
+    if (!values.json) print(`bridging ${left.name} and ${right.name}; Ctrl-C ends`);
     await loop.run();
-    return 0;
+    return left.open && right.open ? 0 : 1;
   },
 );

@@ -14,7 +14,7 @@ import { CLAIM_USAGE, readClaims } from "./support/claims.ts";
 import { grouped, Meter, packetRate, scaled } from "./support/meter.ts";
 import { Layers } from "./support/packet.ts";
 import { makeTraffic, openPlace, PAIR } from "./support/place.ts";
-import { program, stopOnSignals, UsageError, wholeNumber } from "./support/program.ts";
+import { print, program, stopOnSignals, stopWhenGone, UsageError, wholeNumber } from "./support/program.ts";
 import { RingFile } from "./support/ring-file.ts";
 
 const USAGE = `usage: bun run examples/capture.ts [IFACE ...] [options]
@@ -87,9 +87,7 @@ await program(
         completeChecksum(frame, layers.read(frame.view, frame.at, frame.head));
         frame.pass();
       });
-      loop.link(device, (event) => {
-        if (event.kind === "gone") loop.stop();
-      });
+      stopWhenGone(loop, device);
     };
     opened.forEach(listen);
     const lost = (): number => opened.reduce((sum, device) => sum + device.statistics().rxDropped, 0);
@@ -97,9 +95,9 @@ await program(
     const report = (): void => {
       const { pps } = meter.rates(loop.now, { pps: ring.packets, bytes: ring.bytes });
       const { packets, bytes, opened: files } = ring;
-      if (values.json) console.log(JSON.stringify({ pps, packets, bytes, files, dropped: lost() }));
+      if (values.json) print(JSON.stringify({ pps, packets, bytes, files, dropped: lost() }));
       else
-        console.log(
+        print(
           `${packetRate(pps).padStart(10)}   ${grouped(packets)} packets, ${scaled(bytes)}B in ${files} file${files === 1 ? "" : "s"}, ${lost()} dropped`,
         );
     };
@@ -108,11 +106,10 @@ await program(
       report();
     });
     if (place.lab !== undefined) makeTraffic(place.lab);
-    if (!values.json)
-      console.log(`capturing on ${place.interfaces.join(", ")} to ${values.file}; Ctrl-C ends`);
+    if (!values.json) print(`capturing on ${place.interfaces.join(", ")} to ${values.file}; Ctrl-C ends`);
     await loop.run();
     report();
-    if (ring.failure === undefined) return 0;
+    if (ring.failure === undefined) return opened.every(({ open }) => open) ? 0 : 1;
     console.error(`millrace: cannot write ${values.file}: ${String(ring.failure)}`);
     return 1;
   },

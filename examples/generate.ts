@@ -3,15 +3,17 @@
  *
  *   bun run examples/generate.ts [IFACE] [--template udp|arp|raw] [--rate PPS|max] [--count N] [--size B] [--to IP] ...
  *
- * You should see the rate that was asked for, or with `--rate max` as much as the kernel takes. The number is 32 bits at the
- * start of the payload, checksums are right, and the packets are built in the umem: no copy, no allocation per packet. In its
- * own lab it sends to the other end, whose kernel counts them (`ip -s link`).
+ * You should see the rate that was asked for, or with `--rate max` as much as the kernel takes. Each packet is written into the
+ * umem, without an allocation, with right checksums and a number: 32 bits at the start of the payload, or in ARP at the end of
+ * the hardware address that is asked for. In its own lab it sends to the other end, whose kernel counts them
+ * (`ip -s link`).
  */
 import { Loop, Transmitter, type XdpDevice } from "millrace";
 import { ipv4Of, peerMac, readIpv4, readMac } from "./support/address.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
+import { ETHERNET_BYTES } from "./support/packet.ts";
 import { NEAR, openPlace, type Place } from "./support/place.ts";
-import { program, stopOnSignals, UsageError, wholeNumber } from "./support/program.ts";
+import { print, program, stopOnSignals, stopWhenGone, UsageError, wholeNumber } from "./support/program.ts";
 import { buildTemplate, MIN_FRAME_BYTES, type Template, TEMPLATES } from "./support/template.ts";
 
 const USAGE = `usage: bun run examples/generate.ts [IFACE] [options]
@@ -33,8 +35,6 @@ const BURST_EVERY_MS = 0.1;
 const MAX_DEBT_MS = 20;
 const MAX_RATE = 100_000_000;
 const MAX_PORT = 65_535;
-/** What a transmitter takes at most is 18 chunks; jumbo frames of 9000 bytes are the largest that people use. */
-const MAX_SIZE = 9216;
 /** The kernel has had everything for longer than this if it will send it at all. */
 const DRAIN_MS = 1000;
 const DRAIN_LOOK_MS = 1;
@@ -100,8 +100,9 @@ const readTemplate = (values: Values, place: Place, device: XdpDevice): Template
   if (name === undefined)
     throw new UsageError(`--template is ${TEMPLATES.join(", ")}, not "${values.template}"`);
   const port = wholeNumber("--port", values.port, 1, MAX_PORT);
+  const size = wholeNumber("--size", values.size, 1, device.mtu + ETHERNET_BYTES);
   const from = values.from ?? lab?.a.ipv4 ?? ipv4Of(device.name) ?? BENCHMARK_FROM;
-  return buildTemplate(name, wholeNumber("--size", values.size, 1, MAX_SIZE), {
+  return buildTemplate(name, size, {
     fromMac: device.mac,
     toMac:
       values["to-mac"] === undefined
@@ -147,9 +148,7 @@ await program(USAGE, OPTIONS, async (values, interfaces) => {
   const sender = new Sender(device, template, rate, count, startMs);
   let answers = 0;
   loop.receive(device, () => void (answers += 1));
-  loop.link(device, (event) => {
-    if (event.kind === "gone") loop.stop();
-  });
+  stopWhenGone(loop, device);
   const totals = () => ({ pps: device.statistics().txPackets, answersPps: answers });
   const meter = new Meter(loop.now, totals());
   const show = (pps: number, answersPps: number, done: boolean): void => {
@@ -157,12 +156,12 @@ await program(USAGE, OPTIONS, async (values, interfaces) => {
     const size = template.bytes.length;
     if (values.json) {
       const back = values.answers ? { answers, answersPps } : {};
-      console.log(JSON.stringify({ pps, packets, bytes: packets * size, dropped, ...back, done }));
+      print(JSON.stringify({ pps, packets, bytes: packets * size, dropped, ...back, done }));
       return;
     }
     const back = values.answers ? `   ${grouped(answers)} answers, ${packetRate(answersPps)}` : "";
     const label = done ? "average " : "";
-    console.log(
+    print(
       `${label}${packetRate(pps).padStart(10)}   ${bitRate(pps * size).padStart(12)}   ${grouped(packets)} sent${back}`,
     );
   };
@@ -174,7 +173,7 @@ await program(USAGE, OPTIONS, async (values, interfaces) => {
     sender.pump(loop.now);
     if (sender.done) loop.stop();
   });
-  if (!values.json) console.log(`sending on ${device.name}; Ctrl-C ends`);
+  if (!values.json) print(`sending on ${device.name}; Ctrl-C ends`);
   await loop.run();
   const seconds = Math.max((loop.now - startMs) / MS_PER_S, Number.EPSILON);
   pump.cancel();

@@ -13,7 +13,7 @@ import { CLAIM_USAGE, readClaims } from "./support/claims.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
 import { Layers } from "./support/packet.ts";
 import { example, openPlace, PAIR } from "./support/place.ts";
-import { program, stopOnSignals } from "./support/program.ts";
+import { print, program, stopOnSignals, stopWhenGone } from "./support/program.ts";
 import { reverse } from "./support/reverse.ts";
 
 const USAGE = `usage: bun run examples/reflect.ts [IFACE] [options]
@@ -43,9 +43,7 @@ await program(
       reverse(view, at, layers);
       frame.send();
     });
-    loop.link(device, (event) => {
-      if (event.kind === "gone") loop.stop();
-    });
+    stopWhenGone(loop, device);
     const totals = () => {
       const { rxPackets, rxBytes, txPackets } = device.statistics();
       return { pps: rxPackets, backPps: txPackets, bytes: rxBytes };
@@ -57,10 +55,10 @@ await program(
       const lost = { rxDropped, txFull, txDropped };
       if (values.json) {
         const record = { pps, backPps, bytesPerSecond: bytes, packets: rxPackets, reflected: txPackets };
-        console.log(JSON.stringify({ ...record, ...lost }));
+        print(JSON.stringify({ ...record, ...lost }));
         return;
       }
-      console.log(
+      print(
         `in ${packetRate(pps).padStart(10)}   back ${packetRate(backPps).padStart(10)}   ${bitRate(bytes).padStart(12)}   ` +
           `${grouped(txPackets)} of ${grouped(rxPackets)} reflected, ${rxDropped + txFull + txDropped} lost`,
       );
@@ -70,8 +68,8 @@ await program(
       const command = example("generate", lab.a.name, "--rate", LAB_PPS, "--to", lab.b.ipv4, "--answers");
       lab.spawn("a", command, { stdout: "ignore", stderr: "inherit" });
     }
-    if (!values.json) console.log(`reflecting on ${device.name}; Ctrl-C ends`);
+    if (!values.json) print(`reflecting on ${device.name}; Ctrl-C ends`);
     await loop.run();
-    return 0;
+    return device.open ? 0 : 1;
   },
 );

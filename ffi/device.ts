@@ -185,7 +185,7 @@ export class XdpDevice {
     for (const queue of this.queues) steps.defer(() => queue.close());
     // A dispatcher is looked up by the interface's number, which means something in its own namespace only.
     steps.defer(() =>
-      this.mode.shared ? inNamespace(this.namespace, () => program.close()) : program.close(),
+      this.mode.shared ? inNamespace(reports.namespace, () => program.close()) : program.close(),
     );
     for (const queue of this.queues) steps.defer(() => program.clearSocket(queue.index));
   }

@@ -1,6 +1,7 @@
 /**
  * What sockets tell their device and ask of it: stalled queues, a vanished interface, a packet for the kernel's stack.
  */
+import { closeSync, openSync } from "node:fs";
 import type { LinkChange } from "./net/link-watcher.ts";
 import { inNamespace } from "./net/namespace.ts";
 import { Injector } from "./xdp/inject.ts";
@@ -14,19 +15,29 @@ export type DeviceEvent =
 /** Events that wait to be taken; a queue that stalls without end must not grow this without end. */
 const MAX_WAITING_EVENTS = 64;
 
+/** Of the thread, which is inside the device's namespace while the device is made. */
+const PRESENT_NAMESPACE = "/proc/thread-self/ns/net";
+
 /** The side of a device that its sockets see. */
 export class SocketReports implements SocketHost {
   readonly #events: DeviceEvent[] = [];
   readonly #ifindex: number;
-  readonly #namespace: string | undefined;
   readonly #umem: Umem;
+  /** Keeps the namespace reachable when its name is deleted; -1 where it is the process's own, and once closed. */
+  #namespaceFd: number;
   #injector: Injector | undefined;
   #gone = false;
 
+  /** Made inside `namespace`. */
   constructor(ifindex: number, namespace: string | undefined, umem: Umem) {
     this.#ifindex = ifindex;
-    this.#namespace = namespace;
     this.#umem = umem;
+    this.#namespaceFd = namespace === undefined ? -1 : openSync(PRESENT_NAMESPACE, "r");
+  }
+
+  /** The device's namespace as a path that is good until `close`; undefined for the process's own. */
+  get namespace(): string | undefined {
+    return this.#namespaceFd < 0 ? undefined : `/proc/self/fd/${this.#namespaceFd}`;
   }
 
   /** True once a socket found its interface gone. */
@@ -43,7 +54,7 @@ export class SocketReports implements SocketHost {
     this.#injector ??= Injector.open();
     const injector = this.#injector;
     // The kernel looks the interface up in the caller's namespace.
-    return inNamespace(this.#namespace, () =>
+    return inNamespace(this.namespace, () =>
       injector.inject(this.#ifindex, queue, this.#umem.area.address + at, lengthBytes),
     );
   }
@@ -61,6 +72,8 @@ export class SocketReports implements SocketHost {
   close(): void {
     this.#injector?.close();
     this.#injector = undefined;
+    if (this.#namespaceFd >= 0) closeSync(this.#namespaceFd);
+    this.#namespaceFd = -1;
     this.#gone = true;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Under which conditions a measurement was taken, in words: a number without them says nothing.
  */
-import { cpus, release } from "node:os";
+import { cpus, loadavg, release } from "node:os";
 import { PROGRAM_CORE, SENDER_CORE } from "../stage.ts";
 
 /** Seconds that every run warms up (the JIT, the caches) and then measures, both sides alike. */
@@ -12,9 +12,11 @@ export const BURST = 64;
 /** XDP_MAX_TX_SKB_BUDGET: millrace raises it to its tx ring, so the C programs do the same. */
 export const TX_BUDGET = 2048;
 
+/** The machine, and how busy it is as the measurement begins: what else runs takes its time from both sides. */
 export const machine = (): string => {
   const [cpu] = cpus();
-  return `${cpus().length} cores (${cpu?.model.trim() ?? "unknown"}), Linux ${release()}, Bun ${Bun.version}`;
+  const [load = 0] = loadavg();
+  return `${cpus().length} cores (${cpu?.model.trim() ?? "unknown"}), Linux ${release()}, Bun ${Bun.version}, load average ${load.toFixed(1)} at the start`;
 };
 
 export const pinning = `sender on core ${SENDER_CORE}, program under test on core ${PROGRAM_CORE}`;

@@ -7,6 +7,7 @@ const BITS_PER_BYTE = 8;
 /** Decimal prefixes, as rates have them. */
 const PREFIXES = ["", "k", "M", "G", "T"] as const;
 const STEP = 1000;
+const DIGITS = 3;
 
 /** Turns counters that only grow into rates per second. */
 export class Meter<K extends string> {
@@ -30,19 +31,18 @@ export class Meter<K extends string> {
   }
 }
 
-/** "12", "1.23 k", "45.6 M": three digits that mean something. */
+/** "12 ", "1.23 k", "45.6 M": three digits that mean something, and the prefix of the unit that follows. */
 export const scaled = (value: number): string => {
   let left = value;
   let prefix = 0;
-  while (left >= STEP && prefix < PREFIXES.length - 1) {
+  // What rounds to a thousand has the next prefix.
+  while (Number(left.toPrecision(DIGITS)) >= STEP && prefix < PREFIXES.length - 1) {
     left /= STEP;
     prefix += 1;
   }
-  const text = prefix === 0 ? String(Math.round(left)) : left.toPrecision(Math.max(3, wholeDigits(left)));
+  const text = prefix === 0 ? String(Math.round(left)) : left.toPrecision(DIGITS);
   return `${text} ${PREFIXES[prefix] ?? ""}`;
 };
-
-const wholeDigits = (value: number): number => String(Math.floor(value)).length;
 
 /** "1.23 Mpps". */
 export const packetRate = (pps: number): string => `${scaled(pps)}pps`;

@@ -2,7 +2,7 @@
  * What every example does first and last: read its arguments, run, say in one line what went wrong, end with a code.
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import type { Loop } from "millrace";
+import type { Device, Loop } from "millrace";
 
 /** The arguments make no sense: the usage is printed and the exit code is 2, as shells have it. */
 export class UsageError extends Error {
@@ -62,6 +62,11 @@ const readArguments = <const T extends Options>(options: T, args: string[]) => {
   }
 };
 
+/** Prints a line. Unlike the console's, it hears of a reader that has gone away, and the program then ends. */
+export const print = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
 /** A whole number from the command line. */
 export const wholeNumber = (name: string, text: string, least: number, most: number): number => {
   const value = Number(text);
@@ -72,4 +77,13 @@ export const wholeNumber = (name: string, text: string, least: number, most: num
 /** Ends the loop at Ctrl-C, at `kill`, and when the terminal closes. */
 export const stopOnSignals = (loop: Loop): void => {
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) loop.signal(name, () => loop.stop());
+};
+
+/** Ends the loop, with a word about it, when an interface disappears; its device is not open any more then. */
+export const stopWhenGone = (loop: Loop, device: Device): void => {
+  loop.link(device, (event) => {
+    if (event.kind !== "gone") return;
+    console.error(`millrace: interface "${device.name}" is gone: ${event.reason}`);
+    loop.stop();
+  });
 };

@@ -7,7 +7,6 @@ import type { Frame } from "millrace";
 import { fold, sumOf } from "./checksum.ts";
 import {
   ARP,
-  ARP_BYTES,
   ARP_OPERATION,
   ETHERNET,
   ETHERNET_BYTES,
@@ -107,7 +106,7 @@ const buildUdp = (lengthBytes: number, addresses: Addresses): Template => {
   return new Template(bytes, udp + UDP_BYTES, udp + UDP.checksum, sum);
 };
 
-/** Who has `to`? The number lies behind the packet, where Ethernet pads it. */
+/** Who has `to`? The number stands in the target's hardware address, which a question leaves open (RFC 826). */
 const buildArp = (lengthBytes: number, addresses: Addresses): Template => {
   const { bytes, view } = begin(lengthBytes, TYPE.arp, addresses);
   const arp = ETHERNET_BYTES;
@@ -119,7 +118,7 @@ const buildArp = (lengthBytes: number, addresses: Addresses): Template => {
   bytes.set(addresses.fromMac, arp + ARP.senderMac);
   bytes.set(addresses.from, arp + ARP.senderAddress);
   bytes.set(addresses.to, arp + ARP.targetAddress);
-  return new Template(bytes, arp + ARP_BYTES, -1, 0);
+  return new Template(bytes, arp + ARP.targetMac + MAC_BYTES - SEQUENCE_BYTES, -1, 0);
 };
 
 /** A number behind an Ethernet header that no protocol owns. */

@@ -227,8 +227,7 @@ export class XskSocket implements Member {
   }
 
   pass(address: number, length: number): boolean {
-    if (this.umem.open) this.umem.checkHeld("pass", address, length);
-    this.umem.assertOpen("pass");
+    this.umem.checkHeld("pass", address, length);
     const handed = this.#open && this.#host.pass(this.index, address, length);
     if (handed) this.#passed += 1;
     else this.#passFailed += 1;

@@ -6,7 +6,14 @@ import { XskSocket, type SocketHost } from "../../ffi/xsk/socket.ts";
 import type { MappedRing, RawSocket } from "../../ffi/xsk/setup.ts";
 import type { ProducerRing, RingLayout } from "../../ffi/xsk/ring.ts";
 import { Umem } from "../../ffi/xsk/umem.ts";
-import { ADDRESS_WORDS, DESC_WORDS } from "../../ffi/sys/abi.ts";
+import {
+  ADDRESS_WORDS,
+  DESC_ADDRESS,
+  DESC_ADDRESS_HIGH,
+  DESC_LENGTH,
+  DESC_OPTIONS,
+  DESC_WORDS,
+} from "../../ffi/sys/abi.ts";
 
 const PRODUCER = 0;
 /** A cache line further, as in the kernel's rings. */
@@ -109,6 +116,25 @@ export class FakeKernel {
     this.rx.producer = (this.rx.producer + 1) >>> 0;
   }
 
+  /** The same without allocating, for tests that count collections. */
+  deliverPlain(address: number, length: number): void {
+    const at = this.rx.at(this.rx.producer);
+    const { words } = this.rx;
+    words[at + DESC_ADDRESS] = address;
+    words[at + DESC_ADDRESS_HIGH] = 0;
+    words[at + DESC_LENGTH] = length;
+    words[at + DESC_OPTIONS] = 0;
+    this.rx.producer = (this.rx.producer + 1) >>> 0;
+  }
+
+  /** The address of the next tx descriptor, or -1; allocates nothing. */
+  takeTxAddress(): number {
+    if (this.tx.consumer === this.tx.producer) return -1;
+    const at = this.tx.at(this.tx.consumer);
+    this.tx.consumer = (this.tx.consumer + 1) >>> 0;
+    return this.tx.words[at + DESC_ADDRESS]!;
+  }
+
   /** Takes the next tx descriptor. */
   takeTx(): { address: number; length: number; options: number } | undefined {
     if (this.tx.consumer === this.tx.producer) return undefined;
@@ -120,7 +146,8 @@ export class FakeKernel {
 
   complete(address: number, addressHigh = 0): void {
     const at = this.completion.at(this.completion.producer);
-    this.completion.words.set([address, addressHigh], at);
+    this.completion.words[at] = address;
+    this.completion.words[at + 1] = addressHigh;
     this.completion.producer = (this.completion.producer + 1) >>> 0;
   }
 }

@@ -24,7 +24,16 @@ export const sendNumbered = (
   queue.flush();
 };
 
-/** Turns a loop until nothing has happened for so many turns in a row: what was on the wire has arrived by then. */
+const QUIET_LIMIT_MS = 10_000;
+
+/**
+ * Turns a loop until nothing has happened for so many turns in a row: what was on the wire has arrived by then.
+ * Throws where it never becomes quiet.
+ */
 export const turnUntilQuiet = (loop: Loop, quietTurns = 20_000): void => {
-  for (let quiet = 0; quiet < quietTurns; quiet++) if (loop.turn()) quiet = 0;
+  const end = performance.now() + QUIET_LIMIT_MS;
+  for (let quiet = 0; quiet < quietTurns; quiet++) {
+    if (loop.turn()) quiet = 0;
+    if (performance.now() > end) throw new Error(`the loop did not become quiet in ${QUIET_LIMIT_MS} ms`);
+  }
 };

@@ -12,9 +12,14 @@ import { Lab, until } from "../support/lab.ts";
 import { skipUnless, skipWithoutLab } from "../support/skip.ts";
 import { startFile, type Child } from "../support/subprocess.ts";
 
-const ROUNDS = Number(process.env.N ?? 200);
+const ROUNDS = 200;
 /** What a kill may cost the kernel's own traffic. */
 const SILENCE_MS = 50;
+/**
+ * The kernel takes the program off inside the dead process's exit, after grace periods of its own, while it passes traffic
+ * on already. An attach waits this out, a second at the most.
+ */
+const PROGRAM_GONE_MS = 1000;
 /** Long after "ready" there is nothing new to interrupt. */
 const LATEST_KILL_MS = 60;
 /** From the start of the process to "ready" it takes about 150 ms: a kill within it finds every stage of an attach. */
@@ -71,11 +76,22 @@ class Pinger {
   }
 }
 
-const ready = async (child: Child): Promise<void> => {
+/** What a child prints, line by line; throws what it said on stderr where it ends too early. */
+const lines = (child: Child): (() => Promise<string>) => {
   const reader = child.stdout.getReader();
-  const { value } = await reader.read();
-  reader.releaseLock();
-  if (!new TextDecoder().decode(value).startsWith("ready")) throw new Error(await child.stderr.text());
+  const decoder = new TextDecoder();
+  let text = "";
+  return async () => {
+    while (!text.includes("\n")) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error(`the child has ended: ${await child.stderr.text()}`);
+      text += decoder.decode(value, { stream: true });
+    }
+    const end = text.indexOf("\n");
+    const line = text.slice(0, end);
+    text = text.slice(end + 1);
+    return line;
+  };
 };
 
 const support = join(import.meta.dir, "..", "support");
@@ -91,7 +107,8 @@ test.skipIf(!runs)(
     const generator = startFile(join(support, "generator.ts"), {
       args: [lab.a.name, lab.namespace("a"), "20"],
     });
-    await ready(generator);
+    const generatorSays = lines(generator);
+    expect(await generatorSays()).toBe("ready");
     const flood = lab.spawn("a", ["ping", "-f", "-s", "500", lab.b.ipv4], { stdout: "ignore" });
     const pinger = new Pinger(lab);
     const hasProgram = (): boolean =>
@@ -107,7 +124,7 @@ test.skipIf(!runs)(
           args: [lab.b.name, lab.namespace("b"), xdp],
         });
         const early = round % EARLY_EVERY === EARLY_EVERY - 1;
-        if (!early) await ready(child);
+        if (!early) expect(await lines(child)()).toBe("ready");
         await Bun.sleep(below(random, early ? EARLIEST_STAGES_MS : LATEST_KILL_MS));
         pinger.forget();
         const killedMs = wallMs();
@@ -144,8 +161,8 @@ test.skipIf(!runs)(
     expect(silences.length).toBe(ROUNDS);
     expect(killedReady).toBeGreaterThan(ROUNDS / 2);
     expect(silences.at(-1)).toBeLessThan(SILENCE_MS);
-    expect(stays.at(-1)).toBeLessThan(SILENCE_MS);
-    const generated = JSON.parse(await generator.stdout.text()) as { sent: number; accounts: { tx: number } };
+    expect(stays.at(-1)).toBeLessThan(PROGRAM_GONE_MS);
+    const generated = JSON.parse(await generatorSays()) as { readonly sent: number };
     expect(await generator.exited).toBe(0);
     expect(generated.sent).toBeGreaterThan(0);
     expect(await leftBehind(before)).toEqual([]);
