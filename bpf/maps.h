@@ -13,6 +13,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "counters.h"
+
 #define GENERATIONS 2
 
 /* One tree of prefix lengths for each kind of key that a prefix can be part of. */
@@ -85,14 +87,6 @@ struct key {
 /* The set lies in another one: an enclosing destination takes further sources. */
 #define VALUE_HAS_PARENT 0x80000000u
 
-/* What became of the frames that a CPU has seen. */
-struct counters {
-	__u64 redirected;
-	__u64 passed;
-	__u64 malformed;
-	__u64 no_socket;
-};
-
 /* The table of one generation. User space makes each table to measure; this is only the shape of them all. */
 struct claim_table {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -114,13 +108,6 @@ struct {
 	__type(value, __u32);
 	__uint(max_entries, 1); /* as many as the interface has queues, set at load */
 } xsks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct counters);
-	__uint(max_entries, 1);
-} counts SEC(".maps");
 
 /* Mapped into user space. */
 struct state {

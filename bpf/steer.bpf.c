@@ -151,6 +151,10 @@ int steer(struct xdp_md *ctx)
 	struct counters *counters = bpf_map_lookup_elem(&counts, &zero);
 	if (!counters)
 		return XDP_PASS;
+	if (counters->handing_on) {
+		counters->handing_on = 0;
+		return XDP_PASS;
+	}
 
 	__u32 generation = *(volatile __u32 *)&state.active % GENERATIONS;
 	const struct plan *plan = &state.plans[generation];

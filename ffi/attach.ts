@@ -177,7 +177,12 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
   program.setClaims(plan.claim);
   const attached = attachProgram(program, link.index, name, plan);
   const refused: Refusal[] = [...attached.refused];
-  const reports = new SocketReports(link.index, plan.namespace, umem);
+  const reports = new SocketReports(
+    link.index,
+    plan.namespace,
+    umem,
+    attached.mode === "generic" ? program.countsFd : undefined,
+  );
   undo.defer(() => reports.close());
   // Half of what is free may wait in fill rings; the rest is there to send, to keep, and for the next device.
   const fillTarget = Math.max(

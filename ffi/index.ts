@@ -6,7 +6,8 @@ export { XdpDevice, type Mode, type Refusal, type XdpDeviceStatistics } from "./
 export type { DeviceEvent } from "./report.ts";
 export type { AttachOptions, BindMode, XdpMode } from "./options.ts";
 export { inNamespace } from "./net/namespace.ts";
-export { probe } from "./probe.ts";
+export type { Finding } from "./finding.ts";
+export { probe, type ProbeReport } from "./probe.ts";
 export { errnoName, SystemError } from "./sys/errno.ts";
 export { findEventLoopFd, PollWaiter } from "./wait.ts";
 export type { Claim, Claims } from "./xdp/claim.ts";

@@ -25,13 +25,15 @@ export class SocketReports implements SocketHost {
   readonly #umem: Umem;
   /** Keeps the namespace reachable when its name is deleted; -1 where it is the process's own, and once closed. */
   #namespaceFd: number;
+  readonly #countsFd: number | undefined;
   #injector: Injector | undefined;
   #gone = false;
 
-  /** Made inside `namespace`. */
-  constructor(ifindex: number, namespace: string | undefined, umem: Umem) {
+  /** Made inside `namespace`. `countsFd` is the program's map of counters where it runs in generic mode. */
+  constructor(ifindex: number, namespace: string | undefined, umem: Umem, countsFd: number | undefined) {
     this.#ifindex = ifindex;
     this.#umem = umem;
+    this.#countsFd = countsFd;
     this.#namespaceFd = namespace === undefined ? -1 : openSync(PRESENT_NAMESPACE, "r");
   }
 
@@ -51,7 +53,7 @@ export class SocketReports implements SocketHost {
 
   pass(queue: number, at: number, lengthBytes: number): boolean {
     if (this.#gone) return false;
-    this.#injector ??= Injector.open();
+    this.#injector ??= Injector.open(this.#countsFd);
     const injector = this.#injector;
     // The kernel looks the interface up in the caller's namespace.
     return inNamespace(this.namespace, () =>

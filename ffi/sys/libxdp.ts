@@ -10,9 +10,6 @@ const SONAME = "libxdp.so.1";
 const open = () =>
   dlopen(SONAME, {
     libxdp_set_print: { args: ["ptr"], returns: "ptr" },
-    xdp_multiprog__close: { args: ["ptr"], returns: "void" },
-    xdp_multiprog__get_from_ifindex: { args: ["i32"], returns: "ptr" },
-    xdp_multiprog__is_legacy: { args: ["ptr"], returns: "bool" },
     xdp_program__attach: { args: ["ptr", "i32", "i32", "u32"], returns: "i32" },
     xdp_program__close: { args: ["ptr"], returns: "void" },
     xdp_program__detach: { args: ["ptr", "i32", "i32", "u32"], returns: "i32" },

@@ -1,8 +1,9 @@
 /**
  * The program on an interface: by a bpf_link, which is gone with the process, or in libxdp's dispatcher beside others.
  */
+import { getLink } from "../net/link.ts";
 import { ERRNO, SystemError } from "../sys/errno.ts";
-import { bpf_link_create, bpf_link_update } from "../sys/libbpf.ts";
+import { bpf_link_create, bpf_link_update, bpf_obj_get_info_by_fd, bpf_xdp_detach } from "../sys/libbpf.ts";
 import { close, cString, if_indextoname } from "../sys/libc.ts";
 import { type Libxdp, libxdp } from "../sys/libxdp.ts";
 import { logMark, logSince } from "../sys/log.ts";
@@ -38,6 +39,11 @@ const LIBXDP_MODES: Readonly<Record<XdpMode, number>> = { native: 1, generic: 2 
 /** The start of struct bpf_link_create_opts (libbpf 1.1): size, flags, and what XDP does not use. */
 const LINK_OPTS_FLAGS = 8;
 const LINK_OPTS_BYTES = 64;
+
+/** The start of struct bpf_prog_info of linux/bpf.h: type, id. */
+const PROGRAM_INFO_ID = 4;
+const U32_BYTES = 4;
+const PROGRAM_INFO_BYTES = PROGRAM_INFO_ID + U32_BYTES;
 
 const taken = (name: string): string =>
   `another program is attached to "${name}"; take it off (ip link set dev ${name} xdp off), end the process that ` +
@@ -137,13 +143,25 @@ export const attachLink = (programFd: number, target: AttachTarget): Hook => {
 const pointerErrno = (pointer: unknown): number =>
   typeof pointer === "bigint" ? Number(2n ** 64n - pointer) : ERRNO.ENOENT;
 
-/** Throws unless what runs on the interface is a dispatcher; a single program there would shut others out. */
-const assertDispatcher = (library: Libxdp, target: AttachTarget, mark: number): void => {
-  const running = library.xdp_multiprog__get_from_ifindex(target.ifindex);
-  if (typeof running !== "number") throw refusal("shared program", target, -pointerErrno(running), mark);
-  const alone = library.xdp_multiprog__is_legacy(running);
-  library.xdp_multiprog__close(running);
-  if (!alone) return;
+/** The kernel's id of a program, 0 where it does not tell. */
+const programId = (fd: number): number => {
+  const info = struct(PROGRAM_INFO_BYTES);
+  const length = struct(U32_BYTES);
+  length.view.setUint32(0, PROGRAM_INFO_BYTES, true);
+  return bpf_obj_get_info_by_fd(fd, info.bytes, length.bytes) < 0
+    ? 0
+    : info.view.getUint32(PROGRAM_INFO_ID, true);
+};
+
+/**
+ * Takes the program off again and throws where it runs by itself, not in a dispatcher: there it would shut others out.
+ * libxdp's own words for both (xdp_multiprog, xdp_program__detach) leave two descriptors open each, so that the program
+ * would stay in the kernel (version 1.3.1).
+ */
+const assertDispatcher = (programFd: number, target: AttachTarget, mode: XdpMode, mark: number): void => {
+  const id = programId(programFd);
+  if (!getLink(target.ifindex).xdp.some((running) => running.id === id)) return;
+  bpf_xdp_detach(target.ifindex, XDP_FLAGS[mode], null);
   throw new SystemError({
     operation: `attach shared program to "${target.interface}"`,
     operands: { interface: target.interface, ifindex: target.ifindex },
@@ -159,12 +177,7 @@ const attachDispatched = (library: Libxdp, program: Pointer, target: AttachTarge
   const mark = logMark();
   const status = library.xdp_program__attach(program, target.ifindex, LIBXDP_MODES[mode], 0);
   if (status !== 0) throw refusal(`shared ${mode} program`, target, status, mark);
-  try {
-    assertDispatcher(library, target, mark);
-  } catch (error) {
-    library.xdp_program__detach(program, target.ifindex, LIBXDP_MODES[mode], 0);
-    throw error;
-  }
+  assertDispatcher(library.xdp_program__fd(program), target, mode, mark);
 };
 
 /**

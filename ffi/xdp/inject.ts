@@ -28,10 +28,14 @@ export class Injector {
     this.#fd = object.programFd(PROGRAM);
   }
 
-  /** Throws SystemError where the object is not compiled or the kernel refuses it. */
-  static open(path: string = objectPath(PROGRAM)): Injector {
+  /**
+   * `countsFd` is the map of counters of a program in generic mode, whose hook an injected frame meets again: without it that
+   * program would claim the frame anew. Throws SystemError where the object is not compiled or the kernel refuses it.
+   */
+  static open(countsFd?: number, path: string = objectPath(PROGRAM)): Injector {
     const object = new BpfObject(path);
     try {
+      if (countsFd !== undefined) object.reuseMap("counts", countsFd);
       object.load();
       return new Injector(object);
     } catch (error) {

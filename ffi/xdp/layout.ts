@@ -78,7 +78,8 @@ export const COUNTERS = {
   passed: U64,
   malformed: 2 * U64,
   no_socket: 3 * U64,
-  bytes: 4 * U64,
+  handing_on: 4 * U64,
+  bytes: 5 * U64,
 } as const;
 
 type Layout = Readonly<Record<string, number>>;

@@ -112,6 +112,12 @@ export class SteerProgram {
     return this.#fd;
   }
 
+  /** The map of counters, for an injector that shares it (see bpf/pass.bpf.c). */
+  get countsFd(): number {
+    this.#assertOpen("use");
+    return this.#counts;
+  }
+
   /** The claims in force. */
   get claims(): Claims {
     return this.#claims;

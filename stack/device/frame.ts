@@ -16,6 +16,7 @@ export const END = {
   passed: -5,
   kept: -6,
   dropped: -7,
+  closed: -8,
 } as const;
 
 const END_TEXT: Readonly<Record<number, string>> = {
@@ -26,6 +27,7 @@ const END_TEXT: Readonly<Record<number, string>> = {
   [END.passed]: "it was passed to the kernel",
   [END.kept]: "it was kept; use the lease that keep() returned",
   [END.dropped]: "it was dropped or released",
+  [END.closed]: "its umem is closed",
 };
 
 /** A frame was used after its end. */
@@ -237,6 +239,8 @@ export class Frame {
   }
 
   #copyTo(queue: Queue): boolean {
+    // A lease may outlive its memory, whose views are empty then: said before a chunk of the other umem is taken.
+    if (this.bytes.length === 0) throw new FrameEndedError("forward", END.closed);
     const { umem } = queue;
     const needed = Math.ceil(this.#length / umem.roomBytes);
     if (umem.available < needed || !queue.reserve(needed)) return false;

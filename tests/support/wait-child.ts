@@ -5,7 +5,7 @@
 import { attach, Loop, PollWaiter, Transmitter, type WaitMode, type XdpDevice } from "../../index.ts";
 import { Lab } from "./lab.ts";
 import { SMALL_BYTES } from "./pair.ts";
-import { numbered } from "./stream.ts";
+import { numbered, settleAccounts } from "./stream.ts";
 
 /** Long, so that whatever ends a sleep shows: nothing that is late by it would pass. */
 const LONG_NAP_MS = 2000;
@@ -46,7 +46,6 @@ const wake = async (): Promise<void> => {
   using lab = Lab.create({ quiet: true });
   using a = openAt(lab, 0, "a");
   using b = openAt(lab, 0, "b");
-  const sender = new Transmitter(a.queues[0]!);
   using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("here") });
   const worker = new Worker(
     URL.createObjectURL(new Blob(["self.onmessage = (e) => setTimeout(() => self.postMessage(1), e.data)"])),
@@ -101,8 +100,8 @@ const wake = async (): Promise<void> => {
   using loop = new Loop({ mode, napMs: 5, waiter: waiter() });
   loop.add(b);
   took.runtimeTimer = await timed(loop, (happened) => void setTimeout(happened, 50));
-  sender.sendBytes(numbered(0, SMALL_BYTES));
   worker.terminate();
+  settleAccounts(a, b);
   say({ took, seesRuntime: waiter().seesRuntime });
 };
 
@@ -121,6 +120,7 @@ const idle = async (): Promise<void> => {
       const used = process.cpuUsage();
       const ms = performance.now() - began;
       const cpuMs = (used.user - before.user + used.system - before.system) / 1000;
+      settleAccounts(b);
       say({ percent: (100 * cpuMs) / ms, turns: loop.statistics().turns - before.turns });
       loop.stop();
     }, IDLE_MS);
@@ -163,6 +163,7 @@ const load = async (): Promise<void> => {
   void ask();
   await run;
   clearInterval(interval);
+  settleAccounts(...pairs.flat());
   say({ ticks, expectedTicks: LOAD_MS / TICK_MS, answers, slowestMs, bounced });
 };
 

@@ -178,7 +178,7 @@ const NUMBERS: Record<string, number> = {
   "sizeof(struct nlmsghdr)": HEADER_BYTES,
   "sizeof(struct nlattr)": ATTRIBUTE_HEADER_BYTES,
 };
-test.skipIf(skipUnless(Bun.which("cc") !== null, "needs a C compiler", { couldRun: true }))(
+test.skipIf(skipUnless(Bun.which("clang") !== null, "needs clang", { couldRun: true }))(
   "our numbers are those of the kernel's headers",
   () => {
     const checks = Object.entries(NUMBERS).map(
@@ -188,7 +188,7 @@ test.skipIf(skipUnless(Bun.which("cc") !== null, "needs a C compiler", { couldRu
       (each) => `#include <linux/${each}.h>`,
     );
     const source = [...headers, ...checks, ""].join("\n");
-    const compiled = Bun.spawnSync(["cc", "-fsyntax-only", "-x", "c", "-"], {
+    const compiled = Bun.spawnSync(["clang", "-fsyntax-only", "-x", "c", "-"], {
       stdin: new TextEncoder().encode(source),
     });
     expect(compiled.stderr.toString()).toBe("");

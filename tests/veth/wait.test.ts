@@ -3,8 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { findEventLoopFd, PollWaiter } from "../../index.ts";
-import { AF_XDP, SOCK_CLOEXEC, SOCK_RAW } from "../../ffi/sys/abi.ts";
-import { close, socket } from "../../ffi/sys/libc.ts";
+import { close, cString, open } from "../../ffi/sys/libc.ts";
 import { Lab } from "../support/lab.ts";
 import { runFile, runSnippet } from "../support/subprocess.ts";
 import { skipWithoutLab } from "../support/skip.ts";
@@ -120,8 +119,8 @@ describe("a waiter", () => {
   };
 
   test("dead descriptors end one sleep, not every sleep", () => {
-    const fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
+    const fd = open(cString("/dev/null"), 0, 0);
+    expect(fd).toBeGreaterThanOrEqual(0);
     const waiter = new PollWaiter({ eventLoopFd: -1 });
     waiter.watch([fd]);
     close(fd);
