@@ -59,6 +59,7 @@ export class Transmitter {
 
   /** Queues a copy of `packet`. False when the pool or the ring has no room. */
   sendBytes(packet: Uint8Array): boolean {
+    if (!(packet instanceof Uint8Array)) throw new TypeError("a packet is a Uint8Array");
     this.#source = packet;
     const sent = this.send(packet.length, this.#copyWriter);
     this.#source = NOTHING;

@@ -46,9 +46,9 @@ export class Loop {
   #sleeps = 0;
 
   constructor(options: LoopOptions) {
+    const { mode, burst, spinMs, napMs } = checkLoopOptions(options);
     this.#clock = options.clock;
     this.#waiter = options.waiter;
-    const { mode, burst, spinMs, napMs } = checkLoopOptions(options);
     this.mode = mode;
     this.#burst = burst;
     this.#spinMs = spinMs;

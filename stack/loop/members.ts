@@ -39,6 +39,8 @@ export class Members {
   join(device: Device): Member {
     const found = this.find(device);
     if (found !== undefined) return found;
+    if (!Array.isArray(device?.queues))
+      throw new TypeError("a loop serves devices, such as attach() returns");
     if (!device.open) throw new TypeError(`device "${device.name}" is closed`);
     if (this.#members.length >= MAX_DEVICES)
       throw new RangeError(`a loop serves at most ${MAX_DEVICES} devices`);

@@ -53,13 +53,38 @@ const DEFAULT_BURST = 64;
 const DEFAULT_SPIN_MS = 0.1;
 const DEFAULT_NAP_MS = 5;
 
+const KEYS: ReadonlySet<string> = new Set<keyof LoopOptions>([
+  "clock",
+  "waiter",
+  "signals",
+  "mode",
+  "burst",
+  "spinMs",
+  "napMs",
+  "onError",
+]);
+
 /** The options with defaults, checked. Throws a RangeError or TypeError that names the wrong one. */
-export const checkLoopOptions = (options: LoopOptions) => ({
-  mode: checkMode(options.mode ?? "adaptive"),
-  burst: checkWhole("burst", checkRange("burst", options.burst ?? DEFAULT_BURST, MIN_BURST, MAX_BURST)),
-  spinMs: checkRange("spinMs", options.spinMs ?? DEFAULT_SPIN_MS, 0, MAX_WAIT_MS),
-  napMs: checkRange("napMs", options.napMs ?? DEFAULT_NAP_MS, MIN_NAP_MS, MAX_WAIT_MS),
-});
+export const checkLoopOptions = (options: LoopOptions) => {
+  if (typeof options !== "object" || options === null)
+    throw new TypeError("a loop takes an object of options");
+  const unknown = Object.keys(options).find((key) => !KEYS.has(key));
+  if (unknown !== undefined) {
+    throw new TypeError(`a loop has no option "${unknown}"; it has ${[...KEYS].join(", ")}`);
+  }
+  const {
+    mode = "adaptive",
+    burst = DEFAULT_BURST,
+    spinMs = DEFAULT_SPIN_MS,
+    napMs = DEFAULT_NAP_MS,
+  } = options;
+  return {
+    mode: checkMode(mode),
+    burst: checkWhole("burst", checkRange("burst", burst, MIN_BURST, MAX_BURST)),
+    spinMs: checkRange("spinMs", spinMs, 0, MAX_WAIT_MS),
+    napMs: checkRange("napMs", napMs, MIN_NAP_MS, MAX_WAIT_MS),
+  };
+};
 
 const checkMode = (mode: WaitMode): WaitMode => {
   if (mode === "spin" || mode === "adaptive" || mode === "sleep") return mode;

@@ -68,6 +68,7 @@ export class Timers {
    * missed in a stall are skipped, not made up for: it runs once and then at the next due time of the old grid.
    */
   every(ms: number, fn: () => void): Timer {
+    if (typeof ms !== "number") throw new TypeError(`a period is a number of ms, not ${typeof ms}`);
     if (!(ms >= MIN_PERIOD_MS)) throw new RangeError(`a period is at least ${MIN_PERIOD_MS} ms, not ${ms}`);
     return this.#create(ms, ms, fn);
   }
@@ -125,6 +126,7 @@ export class Timers {
 
   /** Puts `timer` at `ms` from now. For HeapTimer. */
   set(timer: HeapTimer, ms: number): void {
+    if (typeof ms !== "number") throw new TypeError(`a timer is set to a number of ms, not ${typeof ms}`);
     if (!(ms >= 0 && ms <= MAX_TIMER_MS))
       throw new RangeError(`a timer is set to 0 to ${MAX_TIMER_MS} ms, not ${ms}`);
     const dueMs = this.#now() + ms;

@@ -709,3 +709,34 @@ describe("running", () => {
     expect(loop.statistics().devices).toBe(0);
   });
 });
+
+describe("hostile use", () => {
+  test.each([
+    [{ burst: null }, /burst/],
+    [{ napMs: "5" }, /napMs/],
+    [{ mode: 3 }, /mode/],
+    [{ spin: 1 }, /no option "spin"/],
+  ])("options %p are refused by name", (options, text) => {
+    expect(() => setUp(options as never)).toThrow(text);
+  });
+
+  test.each([["5"], [[5]], [null], [undefined], [{}]])("a timer of %p is a TypeError", (ms) => {
+    const { loop } = setUp();
+    expect(() => loop.after(ms as never, () => {})).toThrow(TypeError);
+    expect(() => loop.every(ms as never, () => {})).toThrow(TypeError);
+    expect(loop.nextTimerMs).toBe(Infinity);
+  });
+
+  test.each([[null], [undefined], [5], [{}]])("a device that is %p is a TypeError", (device) => {
+    const { loop } = setUp();
+    expect(() => loop.receive(device as never, () => {})).toThrow(/serves devices/);
+    expect(() => loop.add(device as never)).toThrow(/serves devices/);
+  });
+
+  test.each([["text"], [new Uint16Array(40)], [null]])("a packet that is %p is a TypeError", (packet) => {
+    const [left] = createLink({ chunkCount: 64 });
+    const transmitter = new Transmitter(left.queues[0]!);
+    expect(() => transmitter.sendBytes(packet as never)).toThrow(TypeError);
+    expect(expectWhole(left.umem)).toMatchObject({ lent: 0, kept: 0, tx: 0 });
+  });
+});
