@@ -89,6 +89,7 @@ struct options read_options(int argc, char **argv, int names)
 		{"chunks", required_argument, 0, 'c'},	{"chunk", required_argument, 0, 'k'},
 		{"budget", required_argument, 0, 'g'},	{"interval", required_argument, 0, 'i'},
 		{"mode", required_argument, 0, 'm'},	{"sg", no_argument, 0, 'S'},
+		{"checked", no_argument, 0, 'C'},
 		{0, 0, 0, 0},
 	};
 	struct options o = {
@@ -112,6 +113,7 @@ struct options read_options(int argc, char **argv, int names)
 		case 'i': o.interval = (uint32_t)number("interval", optarg); break;
 		case 'm': o.mode = optarg; break;
 		case 'S': o.sg = true; break;
+		case 'C': o.checked = true; break;
 		default: exit(1);
 		}
 	}

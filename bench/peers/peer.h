@@ -58,6 +58,7 @@ struct options {
 	uint32_t interval;	/* microseconds from one frame to the next, where frames are paced */
 	const char *mode;
 	bool sg;		/* several chunks to a packet */
+	bool checked;		/* every descriptor held against its chunk's owner */
 };
 
 struct port {
@@ -129,7 +130,7 @@ static inline uint32_t read_be16(const uint8_t *at)
 }
 
 /* The work of every receiver: three header fields, summed. */
-static inline uint64_t read_fields(const uint8_t *packet)
+static inline uint32_t read_fields(const uint8_t *packet)
 {
 	return read_be16(packet + ETHERTYPE_AT) + packet[IPV4_PROTOCOL_AT] + read_be16(packet + UDP_DESTINATION_AT);
 }

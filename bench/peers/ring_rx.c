@@ -65,7 +65,22 @@ static void produce(struct rings *rings, uint32_t count, uint32_t length)
 	__atomic_store_n(&rings->rx_memory.producer, made + count, __ATOMIC_RELEASE);
 }
 
-static uint32_t receive(struct rings *rings, const uint8_t *bytes, const struct options *options, uint64_t *fields)
+/* Owners of chunks, as millrace keeps them: one byte each, looked at whenever a chunk changes hands. */
+enum owner { WITH_KERNEL, WITH_HANDLER };
+
+static uint8_t *owners;
+
+/* What millrace asks of a descriptor: our chunk, bytes that lie in it, nothing else said. */
+static inline bool plausible(const struct xdp_desc *desc, const struct options *options)
+{
+	uint64_t chunk = desc->addr / options->chunk;
+
+	return chunk < options->chunks && owners[chunk] == WITH_KERNEL && desc->len > 0 &&
+	       desc->addr % options->chunk + desc->len <= options->chunk && desc->options == 0;
+}
+
+static inline uint32_t receive(struct rings *rings, const uint8_t *bytes, const struct options *options,
+			       uint32_t *fields, bool checked)
 {
 	uint64_t mask = ~(uint64_t)(options->chunk - 1);
 	uint32_t rx_at, fill_at;
@@ -78,7 +93,13 @@ static uint32_t receive(struct rings *rings, const uint8_t *bytes, const struct 
 	for (uint32_t i = 0; i < got; i++) {
 		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&rings->rx, rx_at + i);
 
+		if (checked && !plausible(desc, options))
+			fail(0, "use descriptor %u: it is forged", i);
+		if (checked)
+			owners[desc->addr / options->chunk] = WITH_HANDLER;
 		*fields += read_fields(bytes + desc->addr);
+		if (checked && owners[desc->addr / options->chunk] == WITH_HANDLER)
+			owners[desc->addr / options->chunk] = WITH_KERNEL;
 		*xsk_ring_prod__fill_addr(&rings->fill, fill_at + i) = desc->addr & mask;
 	}
 	xsk_ring_cons__release(&rings->rx, got);
@@ -91,10 +112,14 @@ int main(int argc, char **argv)
 	struct options options = read_options(argc, argv, 0);
 	static struct rings rings;
 	uint8_t *bytes = memory((size_t)options.chunks * options.chunk);
-	uint64_t begin, now, spent = 0, packets = 0, fields = 0;
+	uint64_t begin, now, spent = 0, packets = 0;
+	uint32_t fields = 0;
 	uint32_t batch = options.ring / 2, at = 0;
 
 	make_rings(&rings, &options);
+	owners = calloc(options.chunks, 1);
+	if (!owners)
+		fail(0, "allocate %u owners", options.chunks);
 	for (uint32_t chunk = 0; chunk < options.chunks; chunk++)
 		write_frame(bytes + (size_t)chunk * options.chunk + KERNEL_HEADROOM_BYTES, options.packet);
 	xsk_ring_prod__reserve(&rings.fill, options.fill, &at);
@@ -108,15 +133,20 @@ int main(int argc, char **argv)
 
 		produce(&rings, batch, options.packet);
 		started = now_ns();
-		while (receive(&rings, bytes, &options, &fields))
-			;
+		/* A constant argument, so that each of the two loops is compiled without the other's branches. */
+		if (options.checked)
+			while (receive(&rings, bytes, &options, &fields, true))
+				;
+		else
+			while (receive(&rings, bytes, &options, &fields, false))
+				;
 		now = now_ns();
 		if (started < begin)
 			continue;
 		spent += now - started;
 		packets += batch;
 	} while (now < begin + to_ns(options.seconds) && !stopped);
-	printf("{\"program\":\"ring_rx\",\"packets\":%llu,\"nsPerPacket\":%.3f,\"fields\":%llu}\n",
-	       (unsigned long long)packets, (double)spent / (double)packets, (unsigned long long)fields);
+	printf("{\"program\":\"ring_rx\",\"packets\":%llu,\"nsPerPacket\":%.3f,\"fields\":%u}\n",
+	       (unsigned long long)packets, (double)spent / (double)packets, fields);
 	return 0;
 }

@@ -110,10 +110,13 @@ let fields = 0;
 let packets = 0;
 loop.receive(device, (frame) => {
   const { view, at } = frame;
-  fields +=
-    view.getUint16(at + ETHERTYPE_AT) +
-    view.getUint8(at + IPV4_PROTOCOL_AT) +
-    view.getUint16(at + UDP_DESTINATION_AT);
+  // In 32 bits, like the C program: a sum that turns into a double costs 4 ns a packet by itself.
+  fields =
+    (fields +
+      view.getUint16(at + ETHERTYPE_AT) +
+      view.getUint8(at + IPV4_PROTOCOL_AT) +
+      view.getUint16(at + UDP_DESTINATION_AT)) |
+    0;
   packets += 1;
 });
 

@@ -18,7 +18,7 @@ import { recvfrom, sendto, word } from "../sys/libc.ts";
 import { absentConsumer, absentProducer } from "./absent.ts";
 import { ConsumerRing, ProducerRing } from "./ring.ts";
 import { closeRaw, readStatistics, type RawSocket, type XdpStatistics } from "./setup.ts";
-import type { SocketStatistics } from "./statistics.ts";
+import { freshCounters, type SocketStatistics } from "./statistics.ts";
 import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
 
 /** Columns that `receive` fills; structurally the seam's burst. */
@@ -77,21 +77,7 @@ export class XskSocket implements Member {
   #fillOut = 0;
   #txOut = 0;
   #idleKicks = 0;
-  #rxPackets = 0;
-  #rxBytes = 0;
-  #txPackets = 0;
-  #txBytes = 0;
-  #txFull = 0;
-  #txDropped = 0;
-  #txLinkDown = 0;
-  #txNoBuffers = 0;
-  #rxForged = 0;
-  #completionForged = 0;
-  #passed = 0;
-  #passFailed = 0;
-  #poolEmpty = 0;
-  #txWakeups = 0;
-  #rxWakeups = 0;
+  readonly #counts = freshCounters();
 
   constructor(raw: RawSocket, umem: Umem, host: SocketHost, options: SocketOptions) {
     this.#raw = raw;
@@ -169,8 +155,8 @@ export class XskSocket implements Member {
       bytes += length;
     }
     this.#fillOut -= taken;
-    this.#rxPackets += taken;
-    this.#rxBytes += bytes;
+    this.#counts.rxPackets += taken;
+    this.#counts.rxBytes += bytes;
     if (taken < count) taken = this.#receiveRest(burst, taken, count);
     rx.release(count);
     return taken;
@@ -201,7 +187,7 @@ export class XskSocket implements Member {
 
   reserve(chunks: number): boolean {
     if (this.#tx.free(chunks) >= chunks) return true;
-    this.#txFull += 1;
+    this.#counts.txFull += 1;
     return false;
   }
 
@@ -209,7 +195,7 @@ export class XskSocket implements Member {
     const tx = this.#tx;
     if (tx.free(1) === 0) {
       this.umem.assertOpen("send");
-      this.#txFull += 1;
+      this.#counts.txFull += 1;
       return false;
     }
     this.umem.giveToTx(address, length, this.#txTag);
@@ -221,16 +207,16 @@ export class XskSocket implements Member {
     words[at + DESC_LENGTH] = length;
     words[at + DESC_OPTIONS] = more ? XDP_PKT_CONTD : 0;
     this.#txOut += 1;
-    this.#txBytes += length;
-    if (!more) this.#txPackets += 1;
+    this.#counts.txBytes += length;
+    if (!more) this.#counts.txPackets += 1;
     return true;
   }
 
   pass(address: number, length: number): boolean {
     this.umem.checkHeld("pass", address, length);
     const handed = this.#open && this.#host.pass(this.index, address, length);
-    if (handed) this.#passed += 1;
-    else this.#passFailed += 1;
+    if (handed) this.#counts.passed += 1;
+    else this.#counts.passFailed += 1;
     return handed;
   }
 
@@ -245,24 +231,7 @@ export class XskSocket implements Member {
   }
 
   statistics(): SocketStatistics {
-    return {
-      ...(this.#kernelCounters ?? readStatistics(this.fd)),
-      rxPackets: this.#rxPackets,
-      rxBytes: this.#rxBytes,
-      txPackets: this.#txPackets,
-      txBytes: this.#txBytes,
-      txFull: this.#txFull,
-      txDropped: this.#txDropped,
-      txLinkDown: this.#txLinkDown,
-      txNoBuffers: this.#txNoBuffers,
-      rxForged: this.#rxForged,
-      completionForged: this.#completionForged,
-      passed: this.#passed,
-      passFailed: this.#passFailed,
-      poolEmpty: this.#poolEmpty,
-      txWakeups: this.#txWakeups,
-      rxWakeups: this.#rxWakeups,
-    };
+    return { ...(this.#kernelCounters ?? readStatistics(this.fd)), ...this.#counts };
   }
 
   /** Unmaps, closes, and returns to the pool every chunk that the kernel still had of this socket. Idempotent. */
@@ -304,7 +273,7 @@ export class XskSocket implements Member {
         taken += 1;
         this.#fillOut -= 1;
       } else {
-        this.#rxForged += 1;
+        this.#counts.rxForged += 1;
         broken = true;
       }
       if (more !== 0) continue;
@@ -313,8 +282,8 @@ export class XskSocket implements Member {
         taken = first;
         broken = false;
       } else {
-        this.#rxPackets += 1;
-        for (let part = first; part < taken; part++) this.#rxBytes += burst.length[part]!;
+        this.#counts.rxPackets += 1;
+        for (let part = first; part < taken; part++) this.#counts.rxBytes += burst.length[part]!;
       }
       first = taken;
     }
@@ -333,7 +302,7 @@ export class XskSocket implements Member {
       }
       completion.release(count);
       this.#txOut -= count - forged;
-      this.#completionForged += forged;
+      this.#counts.completionForged += forged;
     }
   }
 
@@ -341,7 +310,7 @@ export class XskSocket implements Member {
   #kick(): void {
     let pending = this.#tx.pending();
     while (pending > 0) {
-      this.#txWakeups += 1;
+      this.#counts.txWakeups += 1;
       const code = sendto(this.fd, null, NOTHING, MSG_DONTWAIT, null, 0) < 0 ? errno() : 0;
       this.#reap();
       const left = this.#tx.pending();
@@ -359,11 +328,11 @@ export class XskSocket implements Member {
   /** Counts a failed kick by its cause; true where another kick makes sense at once. */
   #carriesOn(code: number): boolean {
     if (code === ERRNO.EBUSY) {
-      this.#txDropped += 1;
+      this.#counts.txDropped += 1;
       return true;
     }
-    if (code === ERRNO.ENETDOWN) this.#txLinkDown += 1;
-    else if (code === ERRNO.ENOBUFS) this.#txNoBuffers += 1;
+    if (code === ERRNO.ENETDOWN) this.#counts.txLinkDown += 1;
+    else if (code === ERRNO.ENOBUFS) this.#counts.txNoBuffers += 1;
     else if (code === ERRNO.ENXIO) this.#host.unbound("the socket is not bound any more");
     else this.#host.stalled(this.index, `sendto: ${errnoName(code)}`);
     return false;
@@ -384,14 +353,14 @@ export class XskSocket implements Member {
       const { umem } = this;
       const { words } = fill;
       const count = Math.min(missing, umem.available, fill.free(missing));
-      if (count < missing && count === umem.available) this.#poolEmpty += 1;
+      if (count < missing && count === umem.available) this.#counts.poolEmpty += 1;
       for (let i = 0; i < count; i++) words[fill.slot(i)] = umem.takeFor(this.#fillTag);
       fill.advance(count);
       this.#fillOut += count;
     }
     fill.submit();
     if (this.needWakeup && fill.needWakeup && this.#boundFd >= 0) {
-      this.#rxWakeups += 1;
+      this.#counts.rxWakeups += 1;
       recvfrom(this.fd, null, NOTHING, MSG_DONTWAIT, null, null);
     }
   }
