@@ -18,7 +18,8 @@ export type { CaptureInterface, CapturePacket, CaptureTrouble } from "./device/c
 export { faulty, type FaultOptions, type FaultRates, type FaultyDevice } from "./device/fault.ts";
 export { createBurst, Frame, FrameEndedError, Lease } from "./device/frame.ts";
 export { createLink, MemoryDevice, type LinkOptions, type MemoryStatistics } from "./device/memory.ts";
-export { record, Recorder, Replay, type RecordOptions, type ReplayOptions } from "./device/pcap.ts";
+export { record, Recorder, type RecordOptions } from "./device/record.ts";
+export { Replay, type ReplayOptions } from "./device/replay.ts";
 export { DIRECTION, PcapngWriter, type Direction, type PcapngOptions } from "./device/pcapng.ts";
 export { MemoryUmem, type UmemOptions } from "./device/pool.ts";
 export { seededRandom, type Random } from "./device/random.ts";

@@ -46,8 +46,8 @@ const U32_BYTES = 4;
 const PROGRAM_INFO_BYTES = PROGRAM_INFO_ID + U32_BYTES;
 
 const taken = (name: string): string =>
-  `another program is attached to "${name}"; take it off (ip link set dev ${name} xdp off), end the process that ` +
-  "holds its link (bpftool link), or attach with shared: true";
+  `another program is attached to "${name}"; take it off (ip link set dev ${name} xdp off), or end the process that ` +
+  "holds its link (bpftool link); programs that all come with libxdp's dispatcher can share it (shared: true)";
 
 const REMEDIES: Readonly<Record<number, (name: string) => string>> = {
   [ERRNO.EPERM]: () => "it takes CAP_NET_ADMIN and CAP_BPF (or root)",

@@ -4,9 +4,10 @@
  * It looks like the device that it wraps, and every chunk stays accounted for: a packet that is held back lies in a chunk
  * that is kept. Randomness and time are arguments, so a run can be repeated exactly.
  */
-import type { Clock, Device, DeviceStatistics, LinkEvent, Umem } from "./device.ts";
+import type { Clock, Device, DeviceStatistics } from "./device.ts";
 import { FaultyQueue, type FaultCounters } from "./faultyqueue.ts";
 import type { Random } from "./random.ts";
+import { Wrapper } from "./wrapper.ts";
 
 /** How often what goes wrong: probabilities from 0 to 1, each 0 unless given. */
 export interface FaultRates {
@@ -63,52 +64,23 @@ export type CheckedRates = Required<FaultRates>;
 /** Wraps `device`. The wrapper owns it: closing the one closes the other. Throws a RangeError for rates out of range. */
 export const faulty = (device: Device, options: FaultOptions): FaultyDevice => new Faulty(device, options);
 
-class Faulty implements FaultyDevice {
-  readonly inner: Device;
+class Faulty extends Wrapper implements FaultyDevice {
   readonly queues: readonly FaultyQueue[];
   readonly #rx: FaultCounters = zero();
   readonly #tx: FaultCounters = zero();
 
   constructor(device: Device, options: FaultOptions) {
+    super(device);
     const holdPackets = checkHold(options.holdPackets ?? DEFAULT_HOLD_PACKETS);
     const rates = { rx: checkRates("rx", options.rx ?? {}), tx: checkRates("tx", options.tx ?? {}) };
     const counters = { rx: this.#rx, tx: this.#tx };
-    this.inner = device;
     this.queues = device.queues.map(
       (queue) => new FaultyQueue(queue, device, { ...options, holdPackets, rates, counters }),
     );
   }
 
-  get name(): string {
-    return this.inner.name;
-  }
-
-  get umem(): Umem {
-    return this.inner.umem;
-  }
-
-  get mac(): Uint8Array {
-    return this.inner.mac;
-  }
-
-  get mtu(): number {
-    return this.inner.mtu;
-  }
-
-  get fds(): readonly number[] {
-    return this.inner.fds;
-  }
-
-  get open(): boolean {
-    return this.inner.open;
-  }
-
   get nextDueMs(): number {
     return Math.min(...this.queues.map((queue) => queue.nextDueMs));
-  }
-
-  takeLinkEvent(): LinkEvent | undefined {
-    return this.inner.takeLinkEvent();
   }
 
   faults(): { readonly rx: Readonly<FaultCounters>; readonly tx: Readonly<FaultCounters> } {
@@ -116,7 +88,7 @@ class Faulty implements FaultyDevice {
   }
 
   /** As its user sees it: what was lost here is lost, and doubled packets count twice. */
-  statistics(): DeviceStatistics {
+  override statistics(): DeviceStatistics {
     const inner = this.inner.statistics();
     return {
       ...inner,
@@ -127,13 +99,9 @@ class Faulty implements FaultyDevice {
     };
   }
 
-  close(): void {
+  override close(): void {
     for (const queue of this.queues) queue.empty();
-    this.inner.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
+    super.close();
   }
 }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { attach, type AttachOptions, Loop, SystemError, Umem, type XdpDevice } from "../../index.ts";
 import { Lab } from "../support/lab.ts";
 import { numbered, settleAccounts, stream, turnUntil } from "../support/stream.ts";
+import { MAX_RING_SIZE } from "../../ffi/xsk/ring.ts";
 import { skipWithoutLab } from "../support/skip.ts";
 import { Transmitter } from "../../stack/device/transmit.ts";
 
@@ -293,7 +294,7 @@ describe.skipIf(skipWithoutLab(Lab.unavailable())).each(["generic", "native"] as
     );
   });
 
-  test.each([8, 64, 4096])("HW_SW rings of %p entries", (size) => {
+  test.each([8, 64, 4096, MAX_RING_SIZE])("HW_SW rings of %p entries", (size) => {
     between((a, b) => stream(a, b, { count: 1000, length: () => SMALL, window: Math.min(size, 256) / 2 }), {
       rings: { rx: size, tx: size, fill: size, completion: size },
       chunks: 16384,
