@@ -572,7 +572,7 @@ describe("running", () => {
     const sleep = setUp({ mode: "sleep" });
     void sleep.loop.run();
     sleep.waiter.step(3);
-    expect(sleep.waiter.sleeps).toEqual([5, 5, 5]);
+    expect(sleep.waiter.sleeps).toEqual([10, 10, 10]);
 
     const adaptive = setUp({ spinMs: 0.1, napMs: 2 });
     const { right, send } = link();
