@@ -135,12 +135,27 @@ const openSocket = (
   }
 };
 
-const checkMode = (plan: Plan, name: string, sockets: readonly XskSocket[], multiBuffer: boolean): void => {
-  const zeroCopy = sockets.every((socket) => socket.zeroCopy);
+/** What the kernel made of the plan, as far as it can be read back. */
+const readMode = (
+  plan: Plan,
+  xdp: Mode["xdp"],
+  umem: Umem,
+  sockets: readonly XskSocket[],
+  refused: readonly Refusal[],
+): Mode => ({
+  xdp,
+  bind: sockets.every((socket) => socket.zeroCopy) ? "zero-copy" : "copy",
+  needWakeup: umem.negotiated?.needWakeup ?? plan.needWakeup,
+  multiBuffer: umem.negotiated?.multiBuffer ?? false,
+  shared: plan.shared,
+  refused,
+});
+
+/** Throws where a umem that is shared already decided otherwise than the plan insists on. */
+const checkMode = (plan: Plan, name: string, mode: Mode): void => {
   const wrong =
-    (plan.bind === "zero-copy" && !zeroCopy) ||
-    (plan.bind === "copy" && zeroCopy) ||
-    (plan.multiBuffer !== undefined && plan.multiBuffer !== multiBuffer);
+    (plan.bind !== "auto" && plan.bind !== mode.bind) ||
+    (plan.multiBuffer !== undefined && plan.multiBuffer !== mode.multiBuffer);
   if (!wrong) return;
   throw new SystemError({
     operation: `bind "${name}" as ${plan.bind}${plan.multiBuffer === true ? " with multi-buffer" : ""}`,
@@ -185,27 +200,17 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
   );
   undo.defer(() => reports.close());
   // Half of what is free may wait in fill rings; the rest is there to send, to keep, and for the next device.
-  const fillTarget = Math.max(
-    1,
-    Math.min(plan.rings.fill, Math.floor(umem.available / (2 * numbers.length))),
-  );
+  const share = Math.floor(umem.available / (2 * numbers.length));
+  const fillTarget = Math.max(1, Math.min(plan.rings.fill, share));
   const queues = numbers.map((queue) => {
     const target = { ifindex: link.index, interface: name, queue, queueCount: count };
     const socket = openSocket(target, plan, umem, reports, fillTarget, attached.mode === "native", refused);
     undo.defer(() => socket.close());
     return socket;
   });
-  const multiBuffer = umem.negotiated?.multiBuffer ?? false;
-  checkMode(plan, name, queues, multiBuffer);
+  const mode = readMode(plan, attached.mode, umem, queues, refused);
+  checkMode(plan, name, mode);
   if (plan.rings.rx > 0) for (const socket of queues) program.setSocket(socket.index, socket.fd);
-  const mode: Mode = {
-    xdp: attached.mode,
-    bind: queues.every((socket) => socket.zeroCopy) ? "zero-copy" : "copy",
-    needWakeup: umem.negotiated?.needWakeup ?? plan.needWakeup,
-    multiBuffer,
-    shared: plan.shared,
-    refused,
-  };
   const device = new XdpDevice({
     name,
     ifindex: link.index,
