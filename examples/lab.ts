@@ -7,41 +7,36 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import {
-  labScript,
-  labTopology,
-  removalScript,
+  type DeviceState,
+  forgetReturn,
+  readDevices,
+  recordReturn,
+  RETURN_FOLDER,
+  returnLine,
+  withIndices,
+} from "./lab-devices.ts";
+import { type ExecOptions, type ExecResult, run } from "./lab-exec.ts";
+import {
+  type Cable,
   type End,
   type LabOptions,
+  labTopology,
   type Pair,
   type Plan,
   type Side,
 } from "./lab-plan.ts";
+import { labScript, removalScript } from "./lab-script.ts";
 
-export type { End, LabOptions, Pair, Side };
+export type { Cable, End, ExecOptions, ExecResult, LabOptions, Pair, Side };
 
 /** Where iproute2 keeps named namespaces. */
 const NETNS_FOLDER = "/run/netns";
 /** A process that ends on SIGINT or SIGTERM reports 128 plus the signal's number, as shells do. */
 const SIGNAL_EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;
-/** A program run by `exec` that takes longer hangs: nothing in a lab of two hosts needs half a minute. */
-const EXEC_LIMIT_MS = 30_000;
 /** Making a lab takes 30 ms; on a machine busy with other tests a hundred times that is still no hang. */
 const CREATE_LIMIT_MS = 10_000;
-
-export interface ExecResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-export interface ExecOptions {
-  /** False returns a failure instead of throwing it. */
-  readonly check?: boolean;
-  readonly stdin?: string;
-  /** Milliseconds after which the program is killed. 30 000 unless given. */
-  readonly timeoutMs?: number;
-  readonly env?: Readonly<Record<string, string>>;
-}
+/** A network card takes seconds to agree with its peer on a speed, once for each end, and more on an emulated processor. */
+const CREATE_WITH_DEVICES_LIMIT_MS = 60_000;
 
 export interface SpawnOptions {
   readonly stdin?: "pipe" | "ignore";
@@ -59,26 +54,37 @@ const standing = new Set<Lab>();
 let hooked = false;
 let created = 0;
 
-/** Namespaces, veth pairs and the programs in them. Make one with `Lab.create`; end it with `close` or `using`. */
+/**
+ * Namespaces, veth pairs (or existing devices) and the programs in them. Make one with `Lab.create`; end it with `close` or
+ * `using`.
+ */
 export class Lab {
-  /** The veth pairs; with a middle, `pairs[0]` is `va`-`ma` and `pairs[1]` is `vb`-`mb`. */
-  readonly pairs: readonly Pair[];
-  /** The end in the first namespace: the peer, by custom. */
-  readonly a: End;
-  /** The end in the second namespace: where millrace sits, by custom. */
-  readonly b: End;
-  /** The inner ends of a lab with a middle. */
-  readonly middle: { readonly a: End; readonly b: End } | undefined;
-  readonly #plan: Plan;
+  #plan: Plan;
   readonly #programs = new Set<Bun.Subprocess>();
   #open = true;
 
   private constructor(plan: Plan) {
     this.#plan = plan;
-    this.pairs = plan.pairs;
-    this.a = plan.a;
-    this.b = plan.b;
-    this.middle = plan.middle;
+  }
+
+  /** The veth pairs or cables; with a middle, `pairs[0]` is `va`-`ma` and `pairs[1]` is `mb`-`vb`. */
+  get pairs(): readonly Pair[] {
+    return this.#plan.pairs;
+  }
+
+  /** The end in the first namespace: the peer, by custom. */
+  get a(): End {
+    return this.#plan.a;
+  }
+
+  /** The end in the second namespace: where millrace sits, by custom. */
+  get b(): End {
+    return this.#plan.b;
+  }
+
+  /** The inner ends of a lab with a middle. */
+  get middle(): { readonly a: End; readonly b: End } | undefined {
+    return this.#plan.middle;
   }
 
   /** Makes a lab and returns when every link is up. Throws, with what the tools said, where that is not possible. */
@@ -88,16 +94,26 @@ export class Lab {
     const plan = labTopology(options.name ?? freeName(), options);
     const stale = options.name === undefined ? staleNamespaces() : [];
     if (options.name === undefined) startJanitor();
+    if (plan.moved && stale.length > 0) {
+      // First of all: what the dead hold may be the very devices that this lab is to be made of.
+      run(["sh", "-c", removalScript(stale)], { check: false });
+      stale.length = 0;
+    }
+    const devices: readonly DeviceState[] = plan.moved ? readDevices(plan) : [];
+    if (plan.moved) recordReturn(plan, devices);
     const lab = new Lab(plan);
     if (options.keep !== true) {
       standing.add(lab);
       hookExit();
     }
-    const made = run(["sh", "-ec", labScript(plan, stale)], { check: false, timeoutMs: CREATE_LIMIT_MS });
+    const timeoutMs = plan.moved ? CREATE_WITH_DEVICES_LIMIT_MS : CREATE_LIMIT_MS;
+    const made = run(["sh", "-ec", labScript(plan, stale, devices)], { check: false, timeoutMs });
     if (made.code !== 0) {
       lab.close();
       throw new Error(`cannot make lab "${plan.name}" (code ${made.code}): ${made.stderr.trim()}`);
     }
+    // Which indices devices have is known where they are; those of veths are chosen.
+    if (plan.moved) lab.#plan = withIndices(plan);
     return lab;
   }
 
@@ -156,7 +172,7 @@ export class Lab {
     return program as Bun.Subprocess<"pipe" | "ignore", "pipe", "pipe">;
   }
 
-  /** Kills what it spawned and removes the namespaces with all that is in them. Idempotent. */
+  /** Kills what it spawned, gives devices back as they were, and removes the namespaces with all in them. Idempotent. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -167,35 +183,13 @@ export class Lab {
       existsSync(`${NETNS_FOLDER}/${name}`),
     );
     if (present.length > 0) run(["sh", "-c", removalScript(present)], { check: false });
+    if (this.#plan.moved) forgetReturn(this.#plan.name);
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 }
-
-/** Runs a command here, to its end. */
-const run = (command: string[], options: ExecOptions): ExecResult => {
-  const timeoutMs = options.timeoutMs ?? EXEC_LIMIT_MS;
-  const done = Bun.spawnSync(command, {
-    stdin: options.stdin === undefined ? "ignore" : new TextEncoder().encode(options.stdin),
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: timeoutMs,
-    killSignal: "SIGKILL",
-    env: { ...process.env, ...options.env },
-  });
-  const stderr = done.stderr.toString();
-  const late = done.exitedDueToTimeout ? `killed after ${timeoutMs} ms\n` : "";
-  // A program that a signal ended has no exit code of its own.
-  const result = { code: done.exitCode ?? -1, stdout: done.stdout.toString(), stderr: late + stderr };
-  if (result.code !== 0 && options.check !== false) {
-    throw new Error(
-      `${command.join(" ")}: code ${result.code}: ${result.stderr.trim()}${result.stdout.trim()}`,
-    );
-  }
-  return result;
-};
 
 const namespaces = (): string[] => (existsSync(NETNS_FOLDER) ? readdirSync(NETNS_FOLDER) : []);
 
@@ -227,7 +221,12 @@ const startJanitor = (): void => {
   const script = [
     "trap '' INT TERM HUP",
     "cat >/dev/null",
-    `for n in ${NETNS_FOLDER}/mr-${process.pid}-*; do [ -e "$n" ] && ip netns del "\${n##*/}"; done`,
+    `for n in ${NETNS_FOLDER}/mr-${process.pid}-*; do`,
+    '  [ -e "$n" ] || continue',
+    `  n="\${n##*/}"; way="${RETURN_FOLDER}/\${n%-?}"`,
+    `  ${returnLine('"$way"')}`,
+    '  ip netns del "$n"',
+    "done",
   ];
   janitor = Bun.spawn(["sh", "-c", script.join("\n")], { stdin: "pipe", stdout: "ignore", stderr: "ignore" });
   janitor.unref();

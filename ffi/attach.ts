@@ -10,6 +10,7 @@ import { channels, rxQueueCount } from "./net/ethtool.ts";
 import { getLink } from "./net/link.ts";
 import { LinkWatcher } from "./net/link-watcher.ts";
 import { inNamespace } from "./net/namespace.ts";
+import { realRxQueues } from "./net/queues.ts";
 import { type AttachOptions, DEFAULT_CHUNKS_PER_QUEUE, type Plan, planAttach } from "./options.ts";
 import { SocketReports } from "./report.ts";
 import * as abi from "./sys/abi.ts";
@@ -26,6 +27,7 @@ import {
   setOption,
   US_PER_MS,
 } from "./xsk/setup.ts";
+import { QueueWatch, queueTaken } from "./xsk/queue-watch.ts";
 import { XskSocket } from "./xsk/socket.ts";
 import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
 
@@ -127,7 +129,8 @@ const openSocket = (
       const rung = climb(socket.fd, target, plan, native, refused);
       umem.negotiated = { needWakeup: plan.needWakeup, multiBuffer: rung.multiBuffer };
     } else bindRaw(socket.fd, target, 0, umem.sharedFd);
-    socket.bound(isZeroCopy(socket.fd));
+    socket.bound(isZeroCopy(socket.fd), () => inNamespace(reports.namespace, () => new QueueWatch(target)));
+    queueTaken(target);
     return socket;
   } catch (error) {
     socket.close();
@@ -135,10 +138,18 @@ const openSocket = (
   }
 };
 
+/** Receive queues that the device has now that its program is there, and none of these sockets serves. */
+const unservedQueues = (ifindex: number, sockets: readonly XskSocket[]): number[] => {
+  const served = sockets.map((socket) => socket.index);
+  const real = realRxQueues(ifindex) ?? 0;
+  return Array.from({ length: real }, (_, queue) => queue).filter((queue) => !served.includes(queue));
+};
+
 /** What the kernel made of the plan, as far as it can be read back. */
 const readMode = (
   plan: Plan,
   xdp: Mode["xdp"],
+  ifindex: number,
   umem: Umem,
   sockets: readonly XskSocket[],
   refused: readonly Refusal[],
@@ -148,6 +159,7 @@ const readMode = (
   needWakeup: umem.negotiated?.needWakeup ?? plan.needWakeup,
   multiBuffer: umem.negotiated?.multiBuffer ?? false,
   shared: plan.shared,
+  unserved: plan.rings.rx > 0 ? unservedQueues(ifindex, sockets) : [],
   refused,
 });
 
@@ -168,12 +180,14 @@ const checkMode = (plan: Plan, name: string, mode: Mode): void => {
 
 /** Puts the program on, waiting out the EBUSY of a process that was killed a moment ago and still lets go of its link. */
 const attachProgram = (program: SteerProgram, ifindex: number, name: string, plan: Plan): AttachResult => {
-  for (let waitedMs = 0; ; waitedMs += BUSY_RETRY_STEP_MS) {
+  // By the clock: an attempt through libxdp takes far longer than the pause after it.
+  const end = performance.now() + BUSY_RETRY_MS;
+  for (;;) {
     try {
       return program.attach({ ifindex, interface: name, mode: plan.xdp, shared: plan.shared });
     } catch (error) {
       const busy = error instanceof SystemError && error.errno === ERRNO.EBUSY;
-      if (!busy || waitedMs >= BUSY_RETRY_MS) throw error;
+      if (!busy || performance.now() >= end) throw error;
       usleep(BUSY_RETRY_STEP_MS * US_PER_MS);
     }
   }
@@ -188,6 +202,8 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
   const umem = makeUmem(plan, numbers.length);
   if (plan.umem === undefined) undo.use(umem);
   if (umem.sharedFd < 0) umem.negotiated = undefined;
+  // What drivers still hold of sockets closed a moment ago would be missing from the new ones' share.
+  umem.awaitDeparted(BUSY_RETRY_MS);
   const program = undo.use(SteerProgram.load({ queues: count }));
   program.setClaims(plan.claim);
   const attached = attachProgram(program, link.index, name, plan);
@@ -208,7 +224,7 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
     undo.defer(() => socket.close());
     return socket;
   });
-  const mode = readMode(plan, attached.mode, umem, queues, refused);
+  const mode = readMode(plan, attached.mode, link.index, umem, queues, refused);
   checkMode(plan, name, mode);
   if (plan.rings.rx > 0) for (const socket of queues) program.setSocket(socket.index, socket.fd);
   const device = new XdpDevice({

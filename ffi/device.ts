@@ -29,6 +29,12 @@ export interface Mode {
   readonly multiBuffer: boolean;
   /** True where the program sits in libxdp's dispatcher. */
   readonly shared: boolean;
+  /**
+   * Receive queues of the interface that this device does not serve: claimed frames that arrive there go to the kernel, counted
+   * as `program.noSocket`. Besides those that were not asked for, virtio_net opens some for XDP where it has queue pairs to
+   * spare (virtnet_xdp_set); `ethtool -L NAME combined MAX` leaves it none. Empty before Linux 6.8, which cannot say.
+   */
+  readonly unserved: readonly number[];
   /** What was tried before and refused, in order. */
   readonly refused: readonly Refusal[];
 }
@@ -179,10 +185,11 @@ export class XdpDevice {
     const { program, watcher, reports, umem, ownsUmem } = this.#parts;
     using steps = new DisposableStack();
     // A stack runs its last step first, and the rest also where one of them throws.
-    if (ownsUmem) steps.defer(() => umem.close());
     steps.defer(() => watcher.close());
     steps.defer(() => reports.close());
     for (const queue of this.queues) steps.defer(() => queue.close());
+    // Frees the memory when the last socket leaves; said first, so that none of them waits for its driver.
+    if (ownsUmem) steps.defer(() => umem.close());
     // A dispatcher is looked up by the interface's number, which means something in its own namespace only.
     steps.defer(() =>
       this.mode.shared ? inNamespace(reports.namespace, () => program.close()) : program.close(),

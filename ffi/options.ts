@@ -3,7 +3,8 @@
  */
 import { MAX_RING_SIZE } from "./xsk/ring.ts";
 import type { RingSizes } from "./xsk/setup.ts";
-import { checkUmemOptions, MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
+import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
+import { checkUmemOptions } from "./xsk/umem-options.ts";
 import { checkClaims, type Claims } from "./xdp/claim.ts";
 
 /** Where the program runs: in the driver, in the kernel's generic hook, or the better one that works. */

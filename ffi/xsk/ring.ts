@@ -125,6 +125,12 @@ export class ProducerRing {
     return (this.#submitted - this.#tail) >>> 0;
   }
 
+  /** Entries reserved that the kernel has not taken yet, submitted or not. */
+  waiting(): number {
+    this.#tail = loadAcquire(this.words, this.#consumerAt);
+    return (this.#head - this.#tail) >>> 0;
+  }
+
   /** True when the kernel sleeps on this ring and wants a system call. */
   get needWakeup(): boolean {
     return (loadAcquire(this.words, this.#flagsAt) & XDP_RING_NEED_WAKEUP) !== 0;

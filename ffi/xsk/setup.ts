@@ -197,17 +197,30 @@ export const openRaw = (umem: Umem, sizes: RingSizes): RawSocket => {
   }
 };
 
+/** EOPNOTSUPP is the answer to a driver without zero-copy and to one that has it for packets of one chunk only. */
+const refusedMode = (flags: number): string => {
+  if ((flags & abi.XDP_ZEROCOPY) === 0) return "the driver refuses this mode";
+  return (flags & abi.XDP_USE_SG) === 0
+    ? 'the driver has no zero-copy: use bind: "copy" or "auto"'
+    : 'the driver has no zero-copy, or none with multi-buffer: use multiBuffer: false, or bind: "copy" or "auto"';
+};
+
+/** A flag that a kernel does not know is EINVAL before anything else is looked at, so the newest one comes first. */
+const invalidMode = (flags: number): string => {
+  const zeroCopy =
+    'the MTU exceeds what zero-copy fits into one chunk: lower it, take larger chunks, or bind: "copy"';
+  const forced = (flags & abi.XDP_ZEROCOPY) !== 0;
+  if ((flags & abi.XDP_USE_SG) !== 0)
+    return `this kernel has no multi-buffer, which takes Linux 6.6: use multiBuffer: false${forced ? `; or ${zeroCopy}` : ""}`;
+  return forced ? zeroCopy : "this kernel does not know one of the flags";
+};
+
 const bindRemedy = (code: number, target: BindTarget, flags: number): string => {
   const last = target.queueCount - 1;
-  const forced = (flags & abi.XDP_ZEROCOPY) !== 0;
   const remedies: Readonly<Record<number, string>> = {
     [ERRNO.EBUSY]: `another socket owns this queue; close it or pick another of 0-${last}`,
-    [ERRNO.EINVAL]: forced
-      ? `there is no such queue (0-${last}), or the MTU exceeds what zero-copy fits into one chunk: lower it, take larger chunks, or bind: "copy"`
-      : `there is no such queue (0-${last}), or this kernel does not know one of the flags`,
-    [ERRNO.EOPNOTSUPP]: forced
-      ? 'the driver has no zero-copy: use bind: "copy" or "auto"'
-      : "the driver refuses this mode",
+    [ERRNO.EINVAL]: `there is no such queue (0-${last}), or ${invalidMode(flags)}`,
+    [ERRNO.EOPNOTSUPP]: refusedMode(flags),
     [ERRNO.ENODEV]: "the interface has gone; look again with ip link",
     [ERRNO.ENETDOWN]: `the interface is down; bring it up: ip link set ${target.interface} up`,
     [ERRNO.EPERM]: "run as root, or give the program CAP_NET_RAW",
@@ -217,21 +230,26 @@ const bindRemedy = (code: number, target: BindTarget, flags: number): string => 
   return remedies[code] ?? describeErrno(code);
 };
 
-/**
- * Binds to a queue, waiting out the EBUSY of a socket that was closed a moment ago (blocks up to one second).
- * `flags` are ignored where the umem is shared: such a socket takes the mode of the first (af_xdp.rst, XDP_SHARED_UMEM).
- */
-export const bindRaw = (fd: number, target: BindTarget, flags: number, sharedFd: number): void => {
+/** Binds to a queue without waiting; 0, or the errno. `flags` are ignored where the umem is shared. */
+export const tryBind = (fd: number, target: BindTarget, flags: number, sharedFd: number): number => {
   const { bytes, view } = struct(abi.SOCKADDR_XDP_BYTES);
   view.setUint16(abi.SXDP_FAMILY, abi.AF_XDP, true);
   view.setUint16(abi.SXDP_FLAGS, sharedFd < 0 ? flags : abi.XDP_SHARED_UMEM, true);
   view.setUint32(abi.SXDP_IFINDEX, target.ifindex, true);
   view.setUint32(abi.SXDP_QUEUE_ID, target.queue, true);
   view.setUint32(abi.SXDP_SHARED_UMEM_FD, sharedFd < 0 ? 0 : sharedFd, true);
+  return bind(fd, bytes, bytes.length) === 0 ? 0 : errno();
+};
+
+/**
+ * Binds to a queue, waiting out the EBUSY of a socket that was closed a moment ago (blocks up to one second).
+ * `flags` are ignored where the umem is shared: such a socket takes the mode of the first (af_xdp.rst, XDP_SHARED_UMEM).
+ */
+export const bindRaw = (fd: number, target: BindTarget, flags: number, sharedFd: number): void => {
   let code = 0;
   for (let waitedMs = 0; waitedMs <= BUSY_RETRY_MS; waitedMs += BUSY_RETRY_STEP_MS) {
-    if (bind(fd, bytes, bytes.length) === 0) return;
-    code = errno();
+    code = tryBind(fd, target, flags, sharedFd);
+    if (code === 0) return;
     if (code !== ERRNO.EBUSY) break;
     usleep(BUSY_RETRY_STEP_MS * US_PER_MS);
   }

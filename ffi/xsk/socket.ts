@@ -14,30 +14,17 @@ import {
   XDP_PKT_CONTD,
 } from "../sys/abi.ts";
 import { ERRNO, errno, errnoName } from "../sys/errno.ts";
-import { recvfrom, sendto, word } from "../sys/libc.ts";
+import { recvfrom, sendto, usleep, word } from "../sys/libc.ts";
 import { absentConsumer, absentProducer } from "./absent.ts";
+import type { BurstColumns, SocketHost } from "./host.ts";
+import { refuseLong } from "./long-packet.ts";
 import { ConsumerRing, ProducerRing } from "./ring.ts";
-import { closeRaw, readStatistics, type RawSocket, type XdpStatistics } from "./setup.ts";
+import type { LetGo } from "./departed.ts";
+import { closeRaw, readStatistics, type RawSocket, US_PER_MS, type XdpStatistics } from "./setup.ts";
 import { freshCounters, type SocketStatistics } from "./statistics.ts";
 import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
 
-/** Columns that `receive` fills; structurally the seam's burst. */
-export interface BurstColumns {
-  readonly address: Int32Array;
-  readonly length: Int32Array;
-  readonly more: Uint8Array;
-  readonly capacity: number;
-}
-
-/** What a socket needs from the device that it belongs to. */
-export interface SocketHost {
-  /** Copies a packet into the kernel's own receive path. */
-  pass(queue: number, at: number, lengthBytes: number): boolean;
-  /** Something is wrong with this queue that counters alone would hide. */
-  stalled(queue: number, reason: string): void;
-  /** The interface has gone from under the socket. */
-  unbound(reason: string): void;
-}
+export type { BurstColumns, SocketHost } from "./host.ts";
 
 export interface SocketOptions {
   readonly index: number;
@@ -50,6 +37,8 @@ export interface SocketOptions {
 const REFILL_BATCH = 16;
 /** Kicks in a row without the kernel taking one descriptor, after which the queue is reported as stalled. */
 const STALL_KICKS = 1000;
+/** How long a close waits for packets that are being sent from a copy, which on a working device takes microseconds. */
+const COPY_SENT_MS = 20;
 const NOTHING = word(0);
 
 /** An AF_XDP socket, bound to one queue of one device. */
@@ -77,6 +66,8 @@ export class XskSocket implements Member {
   #fillOut = 0;
   #txOut = 0;
   #idleKicks = 0;
+  #oddKicks = 0;
+  #watch: (() => LetGo) | undefined;
   readonly #counts = freshCounters();
 
   constructor(raw: RawSocket, umem: Umem, host: SocketHost, options: SocketOptions) {
@@ -110,10 +101,11 @@ export class XskSocket implements Member {
     return this.#zeroCopy;
   }
 
-  /** Says that `bind` succeeded, and how. */
-  bound(zeroCopy: boolean): void {
+  /** Says that `bind` succeeded, and how; `watch` makes what tells, after a close, when the driver has let go. */
+  bound(zeroCopy: boolean, watch?: () => LetGo): void {
     this.#boundFd = this.fd;
     this.#zeroCopy = zeroCopy;
+    this.#watch = watch;
   }
 
   /** Fills the fill ring for the first time, before `bind`. */
@@ -186,6 +178,9 @@ export class XskSocket implements Member {
   }
 
   reserve(chunks: number): boolean {
+    // The kernel would throw away all but the last chunk, and send that as a packet of its own.
+    if (chunks > 1 && this.umem.negotiated?.multiBuffer === false)
+      refuseLong(this.index, chunks, this.umem.roomBytes);
     if (this.#tx.free(chunks) >= chunks) return true;
     this.#counts.txFull += 1;
     return false;
@@ -234,20 +229,51 @@ export class XskSocket implements Member {
     return { ...(this.#kernelCounters ?? readStatistics(this.fd)), ...this.#counts };
   }
 
-  /** Unmaps, closes, and returns to the pool every chunk that the kernel still had of this socket. Idempotent. */
+  /**
+   * Unmaps and closes. Every chunk that the kernel still had of this socket returns to the pool: at once where no device can
+   * reach it, else as soon as the driver has let go, which the umem waits for. Idempotent.
+   */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#boundFd = -1;
+    const reached = this.#reachable();
     // Views over the rings end with their mapping; what is asked of a closed socket finds empty and full rings instead.
     this.#rx = absentConsumer();
     this.#tx = absentProducer();
     this.#fill = absentProducer();
     this.#kernelCounters = readStatistics(this.fd);
     closeRaw(this.#raw);
+    if (reached && this.#watch !== undefined) {
+      // A copy is made before the call returns: with it no device writes to chunks, it can only still read what is sent.
+      if (!this.#zeroCopy) this.#forgetFill();
+      return this.umem.leave(this.#slot, this.#watch());
+    }
     this.#fillOut = 0;
     this.#txOut = 0;
     this.umem.leave(this.#slot);
+  }
+
+  /** True where a device may still read or write chunks of ours after the close. */
+  #reachable(): boolean {
+    if (this.#watch === undefined || this.umem.endsWith(this.#slot)) return false;
+    if (this.#zeroCopy) return this.#fillOut > 0 || this.#txOut > 0;
+    // Some devices send from the chunk itself also in copy mode (IFF_TX_SKB_NO_LINEAR, xsk_build_skb_zerocopy).
+    for (let waitedMs = 0; waitedMs < COPY_SENT_MS && this.#beingSent() > 0; waitedMs++) {
+      usleep(US_PER_MS);
+      this.#reap();
+    }
+    return this.#beingSent() > 0;
+  }
+
+  /** Chunks that the kernel has taken from the tx ring and not completed. What it has not taken by now it never will. */
+  #beingSent(): number {
+    return this.#txOut - this.#tx.waiting();
+  }
+
+  #forgetFill(): void {
+    this.umem.takeBackAll(this.#fillTag);
+    this.#fillOut = 0;
   }
 
   /** The rest of a burst from the first descriptor that is not a plain packet: long packets, and forged ones. */
@@ -315,11 +341,10 @@ export class XskSocket implements Member {
       this.#reap();
       const left = this.#tx.pending();
       if (code !== 0 && code !== ERRNO.EAGAIN && !this.#carriesOn(code)) return;
-      if (left === pending) {
-        // With zero-copy the driver takes descriptors in its own time; a copy is made inside the call or not at all.
-        if (!this.#zeroCopy) this.#countIdleKick(code);
-        return;
-      }
+      // With zero-copy one call wakes the driver, which takes descriptors in its own time, and asks again by the flag.
+      if (this.#zeroCopy) return;
+      // A copy is made inside the call or not at all.
+      if (left === pending) return this.#countIdleKick(code);
       this.#idleKicks = 0;
       pending = left;
     }
@@ -333,8 +358,10 @@ export class XskSocket implements Member {
     }
     if (code === ERRNO.ENETDOWN) this.#counts.txLinkDown += 1;
     else if (code === ERRNO.ENOBUFS) this.#counts.txNoBuffers += 1;
-    else if (code === ERRNO.ENXIO) this.#host.unbound("the socket is not bound any more");
-    else this.#host.stalled(this.index, `sendto: ${errnoName(code)}`);
+    else if (code === ERRNO.ENXIO)
+      this.#host.unbound("it was deleted or moved: the kernel has unbound the socket");
+    else if (this.#oddKicks++ % STALL_KICKS === 0)
+      this.#host.stalled(this.index, `sendto: ${errnoName(code)}`);
     return false;
   }
 

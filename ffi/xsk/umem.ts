@@ -8,6 +8,8 @@
 import { XDP_PACKET_HEADROOM } from "../sys/abi.ts";
 import { errno, SystemError } from "../sys/errno.ts";
 import { mapAnonymous, PAGE_BYTES, type Mapping } from "../sys/memory.ts";
+import { Departed, type LetGo } from "./departed.ts";
+import { checkUmemOptions, type UmemOptions } from "./umem-options.ts";
 
 /** Owners. What the kernel holds is `FILL` or `TX` plus the socket's slot times `SLOT_STEP`. */
 const POOL = 0;
@@ -21,29 +23,6 @@ const OWNER_MASK = SLOT_STEP - 1;
 
 /** Sockets on one umem: as many as the owner byte has room for beside the five owners. */
 export const MAX_SOCKETS_PER_UMEM = 256 / SLOT_STEP;
-
-/** `XDP_UMEM_REG` takes powers of two up to the page; smaller than 2048 it refuses. */
-export const CHUNK_SIZES = [2048, PAGE_BYTES] as const;
-
-/** Addresses stay below 2^31, so that they are int32 in every register and column. */
-export const MAX_UMEM_BYTES = 2 ** 31 - PAGE_BYTES;
-
-export const DEFAULT_CHUNK_BYTES = 2048;
-/** What `take` and the kernel leave free in front of a packet beyond XDP_PACKET_HEADROOM. */
-export const DEFAULT_HEADROOM_BYTES = 0;
-/** The kernel wants headroom < chunk - XDP_PACKET_HEADROOM; an Ethernet frame of the least size must fit behind it. */
-const LEAST_PACKET_BYTES = 64;
-
-export interface UmemOptions {
-  /** Chunks; rounded up to a whole page of them. */
-  readonly chunks: number;
-  /** 2048 or 4096. Default 2048. */
-  readonly chunkBytes?: number;
-  /** Bytes in front of a packet beyond the 256 that the kernel always leaves. Default 0. */
-  readonly headroomBytes?: number;
-  /** Ask for huge pages (fails with ENOMEM where none are reserved). Default false. */
-  readonly hugePages?: boolean;
-}
 
 /** Where every chunk is; the parts add up to `total`. */
 export interface UmemAccounts {
@@ -81,46 +60,6 @@ export interface Member {
   outstanding(): Outstanding;
 }
 
-const wholeNumber = (name: string, value: unknown, least: number, most: number): number => {
-  if (typeof value !== "number" || !Number.isInteger(value)) {
-    throw new TypeError(`${name} is a whole number, not ${typeof value === "number" ? value : typeof value}`);
-  }
-  if (value < least || value > most) throw new RangeError(`${name} is ${least} to ${most}, not ${value}`);
-  return value;
-};
-
-const KEYS: ReadonlySet<string> = new Set<keyof UmemOptions>([
-  "chunks",
-  "chunkBytes",
-  "headroomBytes",
-  "hugePages",
-]);
-
-/** The options of a umem with their defaults; throws a TypeError or RangeError that names the wrong one. */
-export const checkUmemOptions = (options: UmemOptions): Required<UmemOptions> => {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`a umem takes an object of options, not ${String(options)}`);
-  }
-  const unknown = Object.keys(options).find((key) => !KEYS.has(key));
-  if (unknown !== undefined) {
-    throw new TypeError(`a umem has no option "${unknown}"; it has ${[...KEYS].join(", ")}`);
-  }
-  const {
-    chunkBytes = DEFAULT_CHUNK_BYTES,
-    headroomBytes = DEFAULT_HEADROOM_BYTES,
-    hugePages = false,
-  } = options;
-  wholeNumber("chunkBytes", chunkBytes, CHUNK_SIZES[0], PAGE_BYTES);
-  if (!(CHUNK_SIZES as readonly number[]).includes(chunkBytes)) {
-    throw new RangeError(`chunkBytes is one of ${CHUNK_SIZES.join(", ")}, not ${chunkBytes}`);
-  }
-  wholeNumber("headroomBytes", headroomBytes, 0, chunkBytes - XDP_PACKET_HEADROOM - LEAST_PACKET_BYTES);
-  const chunks = wholeNumber("chunks", options.chunks, 1, Math.floor(MAX_UMEM_BYTES / chunkBytes));
-  if (typeof hugePages !== "boolean")
-    throw new TypeError(`hugePages is true or false, not ${typeof hugePages}`);
-  return { chunks, chunkBytes, headroomBytes, hugePages };
-};
-
 /** A umem of AF_XDP sockets. Made by `attach`, or by hand to be shared by several devices. */
 export class Umem {
   readonly chunkBytes: number;
@@ -138,6 +77,7 @@ export class Umem {
   readonly #mapping: Mapping;
   readonly #free: Int32Array;
   readonly #sockets: (Member | undefined)[] = [];
+  readonly #departed = new Departed((slot) => this.#takeBack(slot));
   #height: number;
   #kept = 0;
   #takeFailures = 0;
@@ -292,20 +232,39 @@ export class Umem {
     return TX + slot * SLOT_STEP;
   }
 
-  /** Takes back everything that a closed socket had given to the kernel, and frees its slot. */
-  leave(slot: number): void {
+  /** True where the memory ends with this slot's socket: it is closed, and no other open socket uses it. */
+  endsWith(slot: number): boolean {
+    return this.#closing && !this.#used(slot);
+  }
+
+  /**
+   * A socket has closed. What the kernel had of it goes to the pool at once, or, where `watch` says that a device may still
+   * reach it, when the driver has let go: until then it stays in the books as the kernel's, and the slot taken.
+   */
+  leave(slot: number, watch?: LetGo): void {
     if (this.#sockets[slot] === undefined) return;
-    this.#sockets[slot] = undefined;
-    const fill = this.fillTag(slot);
-    const tx = this.txTag(slot);
-    for (let chunk = 0; chunk < this.chunkCount; chunk++) {
-      const owner = this.owners[chunk];
-      if (owner === fill || owner === tx) this.#toPool(chunk);
-    }
+    if (watch === undefined) this.#takeBack(slot);
+    else this.#departed.add(slot, watch);
     if (this.#closing) this.#unmapIfUnused();
   }
 
+  /** fill of the socket with this tag -> pool, all of it. */
+  takeBackAll(tag: number): void {
+    for (let chunk = 0; chunk < this.chunkCount; chunk++) if (this.owners[chunk] === tag) this.#toPool(chunk);
+  }
+
+  /** Queues whose sockets are closed, but whose drivers may still write into chunks of this umem: those wait outside the pool. */
+  get departing(): readonly string[] {
+    return this.#departed.names;
+  }
+
+  /** Takes back what drivers have let go of by now; waits for the rest, `limitMs` at the most (blocks). True when none is left. */
+  awaitDeparted(limitMs = 0): boolean {
+    return this.#departed.await(limitMs);
+  }
+
   accounts(): UmemAccounts {
+    this.#departed.look();
     const counts = [0, 0, 0, 0, 0];
     const bySlot = new Map<number, { fill: number; tx: number }>();
     for (const owner of this.owners) {
@@ -327,7 +286,7 @@ export class Umem {
     if (!this.open) throw new OwnerError(`cannot ${verb} a frame: its umem is closed`);
   }
 
-  /** Frees the memory when the last socket has left. Idempotent. */
+  /** Frees the memory when the last open socket has left. Idempotent. */
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
@@ -338,8 +297,26 @@ export class Umem {
     this.close();
   }
 
+  #takeBack(slot: number): void {
+    this.#sockets[slot] = undefined;
+    this.takeBackAll(this.fillTag(slot));
+    this.takeBackAll(this.txTag(slot));
+  }
+
+  /** True while a socket uses it that has not been closed, other than that of slot `except`. */
+  #used(except = -1): boolean {
+    return this.#sockets.some(
+      (socket, slot) => socket !== undefined && slot !== except && !this.#departed.has(slot),
+    );
+  }
+
+  /**
+   * Does not wait for drivers: the kernel has pinned the pages (pin_user_pages in net/xdp/xdp_umem.c), so that a late write
+   * goes to a page that nobody else gets before the driver is done.
+   */
   #unmapIfUnused(): void {
-    if (this.#sockets.some((socket) => socket !== undefined)) return;
+    if (this.#used()) return;
+    this.#departed.close();
     this.#mapping.unmap();
     this.#height = 0;
     this.#kept = 0;

@@ -1,17 +1,17 @@
 /**
  * A program that sends: numbered packets at a steady rate until its standard input ends, then its accounts, as JSON.
  *
- * `bun run tests/support/generator.ts INTERFACE NAMESPACE PACKETS_PER_MS`. It claims nothing: the kernel keeps its traffic.
+ * `bun run tests/support/generator.ts INTERFACE NAMESPACE PACKETS_PER_MS ['{...}']` with options of attach. It claims nothing: the kernel keeps its traffic.
  */
-import { attach, Loop } from "../../index.ts";
+import { attach, type AttachOptions, Loop } from "../../index.ts";
 import { Transmitter } from "../../stack/device/transmit.ts";
 import { numbered, settleAccounts } from "./stream.ts";
 
-const [name = "", namespace = "", rate = "20"] = process.argv.slice(2);
+const [name = "", namespace = "", rate = "20", options = "{}"] = process.argv.slice(2);
 const perMs = Number(rate);
 const packet = numbered(0, 200);
 
-using device = attach(name, { namespace, claim: [] });
+using device = attach(name, { namespace, ...(JSON.parse(options) as AttachOptions), claim: [] });
 const loop = new Loop();
 const sender = new Transmitter(device.queues[0]!);
 loop.add(device);

@@ -4,6 +4,7 @@ import { Lab } from "../../examples/lab.ts";
 
 export { Lab };
 export type {
+  Cable,
   End,
   ExecOptions,
   ExecResult,

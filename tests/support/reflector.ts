@@ -1,17 +1,17 @@
 /**
  * A program to be killed: attaches, claims everything, sends each frame back, and keeps some of them.
  *
- * `bun run tests/support/reflector.ts INTERFACE NAMESPACE generic|native`; says "ready" once frames are its own.
+ * `bun run tests/support/reflector.ts INTERFACE NAMESPACE '{"xdp":"native"}'` (options of attach); says "ready" once frames are its own.
  */
-import { attach, Loop } from "../../index.ts";
+import { attach, type AttachOptions, Loop } from "../../index.ts";
 import type { Lease } from "../../stack/device/frame.ts";
 
-const [name = "", namespace = "", xdp = "native"] = process.argv.slice(2);
+const [name = "", namespace = "", options = "{}"] = process.argv.slice(2);
 /** Frames held back at any moment, so that a kill finds every kind of owner. */
 const KEPT = 32;
 const KEEP_EVERY = 7;
 
-const device = attach(name, { namespace, xdp: xdp === "generic" ? "generic" : "native" });
+const device = attach(name, { namespace, ...(JSON.parse(options) as AttachOptions) });
 const loop = new Loop();
 const kept: Lease[] = [];
 let seen = 0;

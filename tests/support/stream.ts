@@ -124,7 +124,8 @@ export const settleAccounts = (...devices: readonly Device[]): void => {
   const end = performance.now() + LIMIT_MS;
   for (const device of devices) {
     for (;;) {
-      for (const queue of device.queues) queue.flush();
+      // All of them: on a shared umem it may be another one's queue that chunks come back to.
+      for (const { queues } of devices) for (const queue of queues) queue.flush();
       const { pool, fill, lent, kept, tx, total } = device.umem.accounts();
       if (pool + fill + lent + kept + tx !== total || total !== device.umem.chunkCount) {
         throw new Error(`"${device.name}": the accounts do not add up to ${device.umem.chunkCount}`);
