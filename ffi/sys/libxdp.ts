@@ -10,11 +10,16 @@ const SONAME = "libxdp.so.1";
 const open = () =>
   dlopen(SONAME, {
     libxdp_set_print: { args: ["ptr"], returns: "ptr" },
+    xdp_multiprog__close: { args: ["ptr"], returns: "void" },
+    xdp_multiprog__get_from_ifindex: { args: ["i32"], returns: "ptr" },
+    xdp_multiprog__next_prog: { args: ["ptr", "ptr"], returns: "ptr" },
     xdp_program__attach: { args: ["ptr", "i32", "i32", "u32"], returns: "i32" },
     xdp_program__close: { args: ["ptr"], returns: "void" },
     xdp_program__detach: { args: ["ptr", "i32", "i32", "u32"], returns: "i32" },
     xdp_program__fd: { args: ["ptr"], returns: "i32" },
     xdp_program__from_bpf_obj: { args: ["ptr", "ptr"], returns: "ptr" },
+    xdp_program__id: { args: ["ptr"], returns: "u32" },
+    xdp_program__name: { args: ["ptr"], returns: "cstring" },
   }).symbols;
 
 export type Libxdp = ReturnType<typeof open>;

@@ -14,7 +14,8 @@ import { struct } from "../sys/memory.ts";
 import { checkClaims, type Claims } from "./claim.ts";
 import { ClaimTable } from "./claim-table.ts";
 import { compileClaims } from "./claims.ts";
-import { attachLink, attachShared, type AttachTarget, type Hook } from "./hook.ts";
+import { attachShared } from "./dispatcher.ts";
+import { attachLink, type AttachTarget, type Hook } from "./hook.ts";
 import { checkLayouts, COUNTERS } from "./layout.ts";
 import { BpfObject, objectPath } from "./object.ts";
 import { testRun, type TestResult } from "./testrun.ts";
@@ -132,7 +133,7 @@ export class SteerProgram {
    * Puts the program on an interface of the caller's network namespace.
    *
    * By default a bpf_link holds it, which the kernel drops with the process, also after kill -9. `shared` puts it into
-   * libxdp's dispatcher beside other programs instead; such a program outlives the process until something takes it off.
+   * libxdp's dispatcher beside other programs instead; such a program outlives a process that is killed until the next shared attach takes it off.
    * Throws SystemError: EBUSY where another program is there, EOPNOTSUPP for a mode that the driver does not have or a
    * dispatcher that the kernel refuses, EPERM, ENODEV, ENOSPC, ERANGE.
    */

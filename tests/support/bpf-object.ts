@@ -14,12 +14,14 @@ export interface PassObject {
 
 export const hasBpfCompiler = (): boolean => Bun.which("clang") !== null;
 
-/** Compiles a program that passes everything. Throws with the compiler's words. */
+/** Compiles a program that passes everything, with the BTF that a dispatcher needs. Throws with the compiler's words. */
 export const compilePass = (section: "xdp" | "xdp.frags" = "xdp"): PassObject => {
   const folder = mkdtempSync(join(tmpdir(), "mr-pass-"));
   const file = join(folder, "pass.o");
-  const source = `__attribute__((section("${section}"))) int pass(void *context) { return ${XDP_PASS}; }\n`;
-  const made = Bun.spawnSync(["clang", "-O2", "-target", "bpf", "-c", "-x", "c", "-", "-o", file], {
+  // A dispatcher takes a function of `struct xdp_md *` only; the kernel compares the name (kernel/bpf/btf.c).
+  const context = "struct xdp_md { unsigned data; };";
+  const source = `${context} __attribute__((section("${section}"))) int pass(struct xdp_md *context) { return ${XDP_PASS}; }\n`;
+  const made = Bun.spawnSync(["clang", "-O2", "-g", "-target", "bpf", "-c", "-x", "c", "-", "-o", file], {
     stdin: new TextEncoder().encode(source),
   });
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
