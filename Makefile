@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test bpf demo test test-unit check bench lab lab-down clean
+.PHONY: help deps deps-test deps-vm bpf demo test test-unit test-vm vm-shell check bench lab lab-down clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 MIN_BUN := 1.4.5
@@ -14,6 +14,8 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 # What building and running needs, and what the tests hold us against besides.
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
 APT_TEST := xdp-tools bpftool tshark hping3 socat
+# The virtual machine's emulator, and what unpacks its kernels, which are fetched and never installed.
+APT_VM := qemu-system-x86 kmod xz-utils
 
 CLANG ?= clang
 # Debian keeps asm/types.h in the folder of the architecture, where clang -target bpf does not look.
@@ -49,6 +51,9 @@ deps: node_modules/.package-lock.json ## install what building and running needs
 deps-test: deps ## install what the tests need besides
 	$(call install,$(APT_TEST))
 
+deps-vm: deps-test ## install what the virtual machine needs besides
+	$(call install,$(APT_VM))
+
 bpf: deps $(BPF_OBJECTS) ## compile the kernel programs that changed
 
 bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
@@ -63,6 +68,12 @@ test: deps-test bpf ## everything, on the real kernel (root)
 
 test-unit: deps ## what needs neither root nor a kernel
 	@$(BUN) run tests/run.ts unit
+
+test-vm: deps-vm bpf ## the tests in virtual machines: zero-copy cards, old and new kernels (root)
+	@$(SUDO) env CI="$(CI)" $(BUN) run tests/vm/run.ts
+
+vm-shell: deps-vm bpf ## a shell in the virtual machine; KERNEL=6.1, 6.12 or newest
+	@$(SUDO) env TERM="$(TERM)" $(BUN) run tests/vm/shell.ts $(or $(KERNEL),newest)
 
 check: deps ## types, format and the layer rules
 	@$(BUN) check

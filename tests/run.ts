@@ -1,11 +1,12 @@
 /**
  * Runs the tests tier by tier, the fast ones first, each file in a process of its own, and adds up what they say.
  *
- * `bun run tests/run.ts [TIER...]`, where a tier is a folder of tests/. A file that dies without a summary counts as
- * one failure. The last line is `N passed, N failed, N skipped`.
+ * `bun run tests/run.ts [TIER...]`, where a tier is a folder or a file of tests/. A file that dies without a summary counts
+ * as one failure. The last line is `N passed, N failed, N skipped`.
  */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
+import { formatTally, NO_TALLY, plus, type Tally } from "./support/tally.ts";
 
 /** Order matters: a wrong index should be found before a hundred namespaces are made. */
 const TIERS = ["unit", "oracle", "veth", "interop"] as const;
@@ -14,17 +15,14 @@ const TEST_TIMEOUT_MS = 300_000;
 
 const root = import.meta.dir;
 
-interface Tally {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
-
-const filesOf = (tier: string): string[] =>
-  readdirSync(join(root, tier), { recursive: true, encoding: "utf8" })
+const filesOf = (tier: string): string[] => {
+  const path = join(root, tier);
+  if (tier.endsWith(".test.ts")) return [path];
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".test.ts"))
     .sort()
-    .map((name) => join(root, tier, name));
+    .map((name) => join(path, name));
+};
 
 const countOf = (output: string, word: string): number => {
   const found = output.match(new RegExp(`^\\s*(\\d+) ${word}$`, "m"));
@@ -45,17 +43,15 @@ const runFile = async (file: string): Promise<Tally> => {
     child.exited,
   ]);
   const output = `${stdout}${stderr}`;
+  const failed = countOf(output, "fail");
   const tally = {
     passed: countOf(output, "pass"),
-    failed: countOf(output, "fail"),
+    // A crash, a syntax error or a failing hook leaves no failed test behind it, but an exit code.
+    failed: child.exitCode !== 0 && failed === 0 ? 1 : failed,
     skipped: countOf(output, "skip"),
   };
-  // A crash, a syntax error or a failing hook leaves no failed test behind it, but an exit code.
-  if (child.exitCode !== 0 && tally.failed === 0) tally.failed = 1;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(
-    `${tally.failed > 0 ? "FAIL" : "ok  "} ${name}: ${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped (${seconds} s)`,
-  );
+  console.log(`${tally.failed > 0 ? "FAIL" : "ok  "} ${name}: ${formatTally(tally)} (${seconds} s)`);
   const reasons = output.split("\n").filter((line) => line.startsWith("skipped: "));
   for (const reason of new Set(reasons)) console.log(`     ${reason}`);
   if (tally.failed > 0) console.log(output.replace(/^\(pass\).*\n/gm, ""));
@@ -63,20 +59,14 @@ const runFile = async (file: string): Promise<Tally> => {
 };
 
 const wanted = process.argv.slice(2);
-const unknown = wanted.find((tier) => !readdirSync(root).includes(tier));
+const unknown = wanted.find((tier) => !existsSync(join(root, tier)));
 if (unknown !== undefined) {
   console.error(`there is no tier "${unknown}"; there are ${TIERS.join(", ")}`);
   process.exit(2);
 }
-const total: Tally = { passed: 0, failed: 0, skipped: 0 };
-const present: readonly string[] = readdirSync(root);
-for (const tier of wanted.length > 0 ? wanted : TIERS.filter((name) => present.includes(name))) {
-  for (const file of filesOf(tier)) {
-    const tally = await runFile(file);
-    total.passed += tally.passed;
-    total.failed += tally.failed;
-    total.skipped += tally.skipped;
-  }
+let total: Tally = NO_TALLY;
+for (const tier of wanted.length > 0 ? wanted : TIERS) {
+  for (const file of filesOf(tier)) total = plus(total, await runFile(file));
 }
-console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+console.log(formatTally(total));
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
