@@ -6,8 +6,9 @@
  * What fails on the way undoes what was done before it.
  */
 import { type Mode, type Refusal, XdpDevice } from "./device.ts";
-import { channels, rxQueueCount } from "./net/ethtool.ts";
+import { ethtoolFacts, rxQueueCount } from "./net/ethtool.ts";
 import { getLink } from "./net/link.ts";
+import { climb, type Ground } from "./ladder.ts";
 import { LinkWatcher } from "./net/link-watcher.ts";
 import { inNamespace } from "./net/namespace.ts";
 import { realRxQueues } from "./net/queues.ts";
@@ -28,52 +29,10 @@ import {
   US_PER_MS,
 } from "./xsk/setup.ts";
 import { QueueWatch, queueTaken } from "./xsk/queue-watch.ts";
+import { type ChunkShape, cutFrames } from "./whole-frames.ts";
 import { XskSocket } from "./xsk/socket.ts";
 import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
-
-/** One way to bind, best first. */
-interface Rung {
-  readonly name: string;
-  readonly zeroCopy: boolean;
-  readonly multiBuffer: boolean;
-}
-
-/** Refusals that say "not in this mode"; any other errno would be the same on the next rung. */
-const MODE_REFUSALS: readonly number[] = [ERRNO.EINVAL, ERRNO.EOPNOTSUPP];
-
-const rungs = (plan: Plan, native: boolean): Rung[] => {
-  const zeroCopy =
-    plan.bind === "zero-copy" ? [true] : plan.bind === "copy" || !native ? [false] : [true, false];
-  const multiBuffer = plan.multiBuffer === undefined ? [true, false] : [plan.multiBuffer];
-  return zeroCopy.flatMap((zero) =>
-    multiBuffer.map((multi) => ({
-      name: `${zero ? "zero-copy" : "copy"} ${multi ? "with" : "without"} multi-buffer`,
-      zeroCopy: zero,
-      multiBuffer: multi,
-    })),
-  );
-};
-
-const bindFlags = (rung: Rung, needWakeup: boolean): number =>
-  (rung.zeroCopy ? abi.XDP_ZEROCOPY : abi.XDP_COPY) |
-  (needWakeup ? abi.XDP_USE_NEED_WAKEUP : 0) |
-  (rung.multiBuffer ? abi.XDP_USE_SG : 0);
-
-/** Binds the first socket of a umem on the best rung that holds; the refusals go into `refused`. */
-const climb = (fd: number, target: BindTarget, plan: Plan, native: boolean, refused: Refusal[]): Rung => {
-  const ladder = rungs(plan, native);
-  for (const [i, rung] of ladder.entries()) {
-    try {
-      bindRaw(fd, target, bindFlags(rung, plan.needWakeup), -1);
-      return rung;
-    } catch (error) {
-      const last = i === ladder.length - 1;
-      if (last || !(error instanceof SystemError) || !MODE_REFUSALS.includes(error.errno)) throw error;
-      refused.push({ tried: `${rung.name} on queue ${target.queue}`, error });
-    }
-  }
-  throw new Error("a ladder has at least one rung");
-};
+import { DEFAULT_CHUNK_BYTES, DEFAULT_HEADROOM_BYTES, LARGEST_CHUNK_BYTES } from "./xsk/umem-options.ts";
 
 const chooseQueues = (plan: Plan, name: string, count: number): readonly number[] => {
   if (plan.queues === "all") {
@@ -94,11 +53,22 @@ const chooseQueues = (plan: Plan, name: string, count: number): readonly number[
   });
 };
 
-const makeUmem = (plan: Plan, queues: number): Umem =>
+type Cut = (of: ChunkShape) => SystemError | undefined;
+
+/** What the plan says, or larger chunks than usual where a zero-copy card would cut frames in those. */
+const chunkBytesFor = (plan: Plan, cut: Cut): number => {
+  if (plan.chunkBytes !== undefined) return plan.chunkBytes;
+  const chunkBytes = DEFAULT_CHUNK_BYTES;
+  const roomBytes = chunkBytes - abi.XDP_PACKET_HEADROOM - (plan.headroomBytes ?? DEFAULT_HEADROOM_BYTES);
+  const copies = plan.bind === "copy" || plan.xdp === "generic";
+  return copies || cut({ chunkBytes, roomBytes }) === undefined ? chunkBytes : LARGEST_CHUNK_BYTES;
+};
+
+const makeUmem = (plan: Plan, queues: number, cut: Cut): Umem =>
   plan.umem ??
   new Umem({
     chunks: plan.chunks ?? DEFAULT_CHUNKS_PER_QUEUE * queues,
-    ...(plan.chunkBytes === undefined ? {} : { chunkBytes: plan.chunkBytes }),
+    chunkBytes: chunkBytesFor(plan, cut),
     ...(plan.headroomBytes === undefined ? {} : { headroomBytes: plan.headroomBytes }),
   });
 
@@ -109,7 +79,7 @@ const openSocket = (
   umem: Umem,
   reports: SocketReports,
   fillTarget: number,
-  native: boolean,
+  ground: Ground,
   refused: Refusal[],
 ): XskSocket => {
   const needWakeup = umem.negotiated?.needWakeup ?? plan.needWakeup;
@@ -126,9 +96,11 @@ const openSocket = (
     // Before bind: some zero-copy drivers take their first buffers inside it.
     socket.prefill();
     if (umem.negotiated === undefined) {
-      const rung = climb(socket.fd, target, plan, native, refused);
-      umem.negotiated = { needWakeup: plan.needWakeup, multiBuffer: rung.multiBuffer };
-    } else bindRaw(socket.fd, target, 0, umem.sharedFd);
+      const rung = climb(socket.fd, target, plan, ground, refused);
+      const { zeroCopy, multiBuffer } = rung;
+      umem.negotiated = { needWakeup: plan.needWakeup, multiBuffer, zeroCopy };
+    } else if (umem.negotiated.zeroCopy && ground.cut !== undefined) throw ground.cut;
+    else bindRaw(socket.fd, target, 0, umem.sharedFd);
     socket.bound(isZeroCopy(socket.fd), () => inNamespace(reports.namespace, () => new QueueWatch(target)));
     queueTaken(target);
     return socket;
@@ -197,9 +169,11 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
   using undo = new DisposableStack();
   const link = getLink(name);
   const watcher = undo.use(new LinkWatcher(link));
-  const count = rxQueueCount(channels(name));
+  const { channels, driver } = ethtoolFacts(name);
+  const count = rxQueueCount(channels);
   const numbers = chooseQueues(plan, name, count);
-  const umem = makeUmem(plan, numbers.length);
+  const cut: Cut = (of) => (plan.rings.rx > 0 ? cutFrames(name, driver?.driver, link.mtu, of) : undefined);
+  const umem = makeUmem(plan, numbers.length, cut);
   if (plan.umem === undefined) undo.use(umem);
   if (umem.sharedFd < 0) umem.negotiated = undefined;
   // What drivers still hold of sockets closed a moment ago would be missing from the new ones' share.
@@ -218,9 +192,10 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
   // Half of what is free may wait in fill rings; the rest is there to send, to keep, and for the next device.
   const share = Math.floor(umem.available / (2 * numbers.length));
   const fillTarget = Math.max(1, Math.min(plan.rings.fill, share));
+  const ground: Ground = { native: attached.mode === "native", cut: cut(umem) };
   const queues = numbers.map((queue) => {
     const target = { ifindex: link.index, interface: name, queue, queueCount: count };
-    const socket = openSocket(target, plan, umem, reports, fillTarget, attached.mode === "native", refused);
+    const socket = openSocket(target, plan, umem, reports, fillTarget, ground, refused);
     undo.defer(() => socket.close());
     return socket;
   });

@@ -15,4 +15,5 @@ export type { SteerStatistics } from "./xdp/program.ts";
 export type { RingSizes, XdpStatistics } from "./xsk/setup.ts";
 export { XskSocket } from "./xsk/socket.ts";
 export type { SocketStatistics } from "./xsk/statistics.ts";
-export { OwnerError, Umem, type UmemOptions } from "./xsk/umem.ts";
+export { OwnerError, Umem } from "./xsk/umem.ts";
+export type { UmemOptions } from "./xsk/umem-options.ts";

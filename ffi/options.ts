@@ -27,7 +27,7 @@ export interface AttachOptions {
   readonly umem?: Umem;
   /** Chunks of the device's own umem. Default 4096 for each queue. */
   readonly chunks?: number;
-  /** 2048 or 4096. Default 2048. */
+  /** 2048 or 4096. Default 2048, and 4096 where the card would cut frames of full size in those without a copy (igb). */
   readonly chunkBytes?: number;
   /** Bytes in front of a packet beyond the kernel's 256. Default 0. */
   readonly headroomBytes?: number;

@@ -172,12 +172,6 @@ export const ethtoolFacts = (name: string): EthtoolFacts => {
   }));
 };
 
-/** The channels of an interface, or undefined where its driver does not say (then it has one queue). */
-export const channels = (name: string): Channels | undefined => {
-  checkName(name);
-  return withSocket((fd) => readChannels(fd, name));
-};
-
 /** Receive queues in use: what AF_XDP can bind to. 1 where the driver does not say. */
 export const rxQueueCount = (of: Channels | undefined): number =>
   of === undefined ? 1 : of.rx + of.combined;

@@ -6,6 +6,7 @@ import { PAGE_BYTES } from "../sys/memory.ts";
 
 /** `XDP_UMEM_REG` takes powers of two up to the page; smaller than 2048 it refuses. */
 export const CHUNK_SIZES = [2048, PAGE_BYTES] as const;
+export const LARGEST_CHUNK_BYTES = PAGE_BYTES;
 
 /** Addresses stay below 2^31, so that they are int32 in every register and column. */
 export const MAX_UMEM_BYTES = 2 ** 31 - PAGE_BYTES;

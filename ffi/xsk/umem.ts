@@ -73,7 +73,8 @@ export class Umem {
   /** log2 of `chunkBytes`. */
   readonly shift: number;
   /** What the first socket negotiated; those that share the umem later inherit it (af_xdp.rst, XDP_SHARED_UMEM). */
-  negotiated: { readonly needWakeup: boolean; readonly multiBuffer: boolean } | undefined;
+  negotiated:
+    { readonly needWakeup: boolean; readonly multiBuffer: boolean; readonly zeroCopy: boolean } | undefined;
   readonly #mapping: Mapping;
   readonly #free: Int32Array;
   readonly #sockets: (Member | undefined)[] = [];

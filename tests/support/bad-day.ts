@@ -74,7 +74,7 @@ export class Station {
     const { bed, namespace } = options;
     this.#loop = loop;
     this.#bed = bed;
-    this.umem = options.umem ?? new Umem({ chunks: CHUNKS });
+    this.umem = options.umem ?? new Umem({ chunks: CHUNKS, ...bed.umem });
     this.device = attach(options.interface, {
       ...(namespace === undefined ? {} : { namespace }),
       ...bed.attach,

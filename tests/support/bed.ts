@@ -29,6 +29,8 @@ export interface BedFacts {
   readonly multiBuffer: boolean;
   /** What becomes of a socket whose chunks are smaller than the MTU, without multi-buffer: it loses large frames, or no bind. */
   readonly smallChunks: "counts large frames as dropped" | "is refused";
+  /** Entries of the smallest fill ring that works: an igb whose own ring starves delivers frames twice (ffi/known-bad.ts). */
+  readonly leastFill: number;
   /** True where attaching and detaching a program restarts the interface, so that its link is down for a while. */
   readonly programRestartsLink: boolean;
 }
@@ -41,6 +43,8 @@ export interface Bed {
   readonly pairs: number;
   /** True where labs can stand side by side; cards are in one at a time. */
   readonly severalLabs: boolean;
+  /** What to make a umem with that several devices share: chunks that a full frame fits in whole. */
+  readonly umem: { readonly chunkBytes: number };
   /** Options that the driver refuses with EOPNOTSUPP. */
   readonly refused: AttachOptions;
   readonly facts: BedFacts;
@@ -59,6 +63,7 @@ const VETH_QUEUES = 4;
 const veth = (xdp: "generic" | "native"): Bed => ({
   name: `veth ${xdp}`,
   attach: { xdp, bind: "copy" },
+  umem: { chunkBytes: 2048 },
   pairs: VETH_PAIRS,
   severalLabs: true,
   refused: { bind: "zero-copy" },
@@ -72,6 +77,7 @@ const veth = (xdp: "generic" | "native"): Bed => ({
     rxQueueOf: (txQueue) => (xdp === "native" ? txQueue : Math.max(0, txQueue - 1)),
     multiBuffer: true,
     smallChunks: "counts large frames as dropped",
+    leastFill: 1,
     programRestartsLink: false,
   },
   unavailable: () => Lab.unavailable(),
@@ -95,7 +101,7 @@ const combinedQueues = (name: string): number => {
 };
 
 /** Two cards of one driver on each of the machine's cables, zero-copy forced. */
-const cards = (name: string, driver: string, facts: BedFacts): Bed => {
+const cards = (name: string, driver: string, chunkBytes: number, facts: BedFacts): Bed => {
   const all = parseCables(process.env[CABLES_VARIABLE] ?? "");
   // Asked once and early: later the cards may be part of a lab, and not here.
   const cables = all.filter((cable) => driverOf(cable.a) === driver && driverOf(cable.b) === driver);
@@ -103,6 +109,7 @@ const cards = (name: string, driver: string, facts: BedFacts): Bed => {
   return {
     name,
     attach: { xdp: "native", bind: "zero-copy" },
+    umem: { chunkBytes },
     pairs: cables.length,
     severalLabs: false,
     refused: { multiBuffer: true },
@@ -125,14 +132,15 @@ const CARD_FACTS: BedFacts = {
   rxQueueOf: undefined,
   multiBuffer: false,
   smallChunks: "is refused",
+  leastFill: 1,
   programRestartsLink: false,
 };
 
 /** The emulated cards of a virtual machine: virtio_net, and igb (an Intel 82576). */
 export const cardBeds = (): readonly Bed[] => [
-  cards("virtio-net zero-copy", "virtio_net", CARD_FACTS),
+  cards("virtio-net zero-copy", "virtio_net", 2048, CARD_FACTS),
   // igb_xdp_setup closes and opens the interface where a program comes or goes; the link is agreed upon anew.
-  cards("igb zero-copy", "igb", { ...CARD_FACTS, programRestartsLink: true }),
+  cards("igb zero-copy", "igb", 4096, { ...CARD_FACTS, leastFill: 512, programRestartsLink: true }),
 ];
 
 /** True (skip) where the bed cannot be had here. */

@@ -1,18 +1,18 @@
 /**
  * The program whose memory is searched: it receives, reflects or forwards what comes and does nothing else with it.
  *
- * Arguments: verb, namespace, a JSON of attach options, interfaces. Its first line says where its umem lies; a line "done"
+ * Arguments: verb, namespace, a JSON of attach options, the umem's chunk size, interfaces. Its first line says where its umem lies; a line "done"
  * follows when it has had its frames, and then it waits to be killed.
  */
 import { attach, type AttachOptions, type Frame, Loop, Umem, type XdpDevice } from "../../index.ts";
 
-const [verb = "", namespace = "", options = "{}", ...interfaces] = process.argv.slice(2);
+const [verb = "", namespace = "", options = "{}", chunkBytes, ...interfaces] = process.argv.slice(2);
 /** Enough that rings turn and the compiler has looked at the handler. */
 export const FRAMES = 40;
 const CHUNKS = 4096;
 const ETHERTYPE_AT = 12;
 
-const umem = new Umem({ chunks: CHUNKS });
+const umem = new Umem({ chunks: CHUNKS, chunkBytes: Number(chunkBytes) });
 const devices = interfaces.map((name) =>
   attach(name, {
     namespace,

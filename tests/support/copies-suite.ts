@@ -42,7 +42,13 @@ const search = async (
   interfaces: readonly string[],
 ): Promise<{ inside: number; outside: number; mode: string }> => {
   const needle = randomBytes(NEEDLE_BYTES).toString("hex");
-  const args = [verb, lab.namespace("b"), JSON.stringify(bed.attach), ...interfaces];
+  const args = [
+    verb,
+    lab.namespace("b"),
+    JSON.stringify(bed.attach),
+    String(bed.umem.chunkBytes),
+    ...interfaces,
+  ];
   const child = startFile(CHILD, { args });
   try {
     const lines = linesOf(child.stdout);

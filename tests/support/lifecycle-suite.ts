@@ -148,7 +148,7 @@ const lifeTests = (lives: Lives, count: number): void => {
   });
 
   test("a failing attach gives a shared umem back every chunk", () => {
-    using umem = new Umem({ chunks: 256 });
+    using umem = new Umem({ chunks: 256, ...bed.umem });
     const { chunks: _, ...options } = LITTLE;
     const on = (end: "a" | "b", more: AttachOptions = {}): XdpDevice =>
       lives.on(lab(), end, { ...options, umem, ...more });

@@ -1,6 +1,6 @@
 /** Links as netlink and ethtool tell of them equal what `ip` and `ethtool` print, and every change of one is told. */
 import { describe, expect, test } from "bun:test";
-import { channels, ethtoolFacts, rxQueueCount, txQueueCount } from "../../ffi/net/ethtool.ts";
+import { ethtoolFacts, rxQueueCount, txQueueCount } from "../../ffi/net/ethtool.ts";
 import { LinkWatcher, type LinkChange } from "../../ffi/net/link-watcher.ts";
 import { getLink, listLinks } from "../../ffi/net/link.ts";
 import { inNamespace } from "../../ffi/net/namespace.ts";
@@ -90,7 +90,7 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("links", () => {
     expectSame(lab, "lo");
     ip(lab, "link set dev vb down");
     expectSame(lab, "vb");
-    const counts = inNamespace(lab.namespace("b"), () => channels("vb"));
+    const counts = inNamespace(lab.namespace("b"), () => ethtoolFacts("vb").channels);
     const theirs = ethtoolChannels(lab);
     expect(counts).toMatchObject({ rx: theirs.RX!, tx: theirs.TX!, combined: theirs.Combined! });
     expect(rxQueueCount(counts)).toBe(

@@ -34,7 +34,7 @@ const bridged = async (bed: Bed, ground: Ground, act: (bridge: Bridge) => Promis
   const lab = ground.freshLab({ quiet: true, pairs: 2 });
   const errors: unknown[] = [];
   const loop = new Loop({ onError: (error) => void errors.push(error) });
-  const umem = new Umem({ chunks: CHUNKS });
+  const umem = new Umem({ chunks: CHUNKS, ...bed.umem });
   const stations: Station[] = [];
   const open = (pair: 0 | 1, side: "a" | "b", shared?: Umem): Station => {
     const end = lab.pairs[pair]![side];
