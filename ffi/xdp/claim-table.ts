@@ -2,9 +2,10 @@
  * Puts compiled claims into force, so that every frame is judged by the whole old list or by the whole new one.
  *
  * There are two generations of plan and table. The one not in use is filled, then `active` is stored, then a grace period
- * passes before anything of the old one is touched. An update of a map of maps is what gives that grace period: the
- * kernel waits in it until no program runs that could still use the old map (kernel/bpf/syscall.c,
- * maybe_wait_bpf_programs). It takes some milliseconds.
+ * passes before anything of the old one is touched: also its table, because a program that has read `active` may not have
+ * looked the table up yet. An update of a map of maps is what gives that grace period: the kernel waits in it, after the
+ * exchange, until no program runs that began before (kernel/bpf/syscall.c, maybe_wait_bpf_programs). It takes some
+ * milliseconds.
  */
 import { ERRNO, SystemError } from "../sys/errno.ts";
 import { bpf_map_create, bpf_map_update_batch, bpf_map_update_elem } from "../sys/libbpf.ts";
@@ -69,10 +70,9 @@ export class ClaimTable {
       this.#writePlan(next, claims);
       this.#setTable(next, table, mark);
       this.#view.setUint32(STATE.active, next, true);
-      const old = this.#active;
       this.#active = next;
-      // The old generation gets the new table too: that frees its own, and is the grace period.
-      if (running) this.#setTable(old, table, mark);
+      // The same table again, for the grace period. That of the old generation stays until its place is needed.
+      if (running) this.#setTable(next, table, mark);
     } finally {
       close(table);
     }
