@@ -44,6 +44,9 @@
 /* RFC 826, in the only form that IPv4 over Ethernet has. */
 #define ARP_HARDWARE_ETHERNET 1
 
+/* Makes the compiler treat a value as unknown, so that it neither moves, repeats nor drops what is done with it. */
+#define FORGET(value) asm volatile("" : "+r"(value))
+
 struct vlan_tag {
 	__be16 control;
 	__be16 ethertype;
@@ -121,6 +124,8 @@ static __always_inline void parse_ports(void *data, void *end, __u32 at, int lef
 	if (facts->protocol != IPPROTO_TCP && facts->protocol != IPPROTO_UDP && facts->protocol != PROTOCOL_SCTP)
 		return;
 	struct ports *ports = data + at;
+	/* Or the compiler adds again behind the check, and Linux 6.1 does not see that it is the sum that was checked. */
+	FORGET(ports);
 	if ((void *)(ports + 1) > end || left < (int)sizeof(*ports)) {
 		facts->broken = 1;
 		return;

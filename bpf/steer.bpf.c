@@ -16,8 +16,6 @@
 
 #define KIND_SHIFT 8
 #define PROTOCOL_SHIFT 16
-/* Makes the compiler treat a value as unknown, so that it neither moves nor drops the check that follows. */
-#define FORGET(value) asm volatile("" : "+r"(value))
 
 /*
  * Masks[n] has the first n bits of an address set, in network byte order. A table, because 128-bit shifts are branches,
@@ -32,34 +30,39 @@
 static const __u32 masks[MASK_ROWS][4] = { ROWS_64(0), ROWS_64(64), ROW(128) };
 
 /*
- * The value of the longest prefix in `kind` that covers `address`, or VALUE_NONE. Ends early at VALUE_ANY.
- * The caller sets the key's selector; the rest of the key is written here.
+ * The value of the longest prefix in `kind` that covers the address wanted, or VALUE_NONE. Ends early at VALUE_ANY.
+ * The key of a lookup lies on this function's own stack: Linux 6.1 takes no memory of the caller's for one.
  *
  * Not static, and so is `source_in`: the verifier then judges them once and not for every path that calls them.
  */
-__noinline __u32 find(__u32 generation, __u32 kind, struct key *key, const struct address *address)
+__noinline __u32 find(__u32 generation, __u32 kind, const struct key *wanted)
 {
 	__u32 best = VALUE_NONE;
-	if (!key || !address)
+	if (!wanted)
 		return best;
 	void *table = bpf_map_lookup_elem(&tables, &generation);
 	if (!table)
 		return best;
-	/* Checked where they are used: the verifier forgets bounds of what the compiler keeps on the stack over a call. */
-	FORGET(generation);
-	FORGET(kind);
-	if (generation >= GENERATIONS || kind >= TREE_COUNT)
+	/*
+	 * Copies, checked where they are used and used nowhere else: the verifier forgets the bounds of what the compiler keeps
+	 * on the stack over a call, and Linux 6.1 also those of what it put there before the check.
+	 */
+	__u32 plan = generation, which = kind;
+	FORGET(plan);
+	FORGET(which);
+	if (plan >= GENERATIONS || which >= TREE_COUNT)
 		return best;
-	const struct tree *tree = &state.plans[generation].trees[kind];
+	const struct tree *tree = &state.plans[plan].trees[which];
+	struct key key = { .selector = wanted->selector };
 	__u8 at = tree->nodes[0].longer;
 	for (int i = 0; i < TREE_DEPTH && at != 0; i++) {
 		const struct node *node = &tree->nodes[at];
 		__u8 length = node->length;
-		key->kind_length = kind << KIND_SHIFT | length;
+		key.kind_length = kind << KIND_SHIFT | length;
 #pragma unroll
 		for (int w = 0; w < 4; w++)
-			key->address.words[w] = address->words[w] & masks[length][w];
-		__u32 *value = bpf_map_lookup_elem(table, key);
+			key.address.words[w] = wanted->address.words[w] & masks[length][w];
+		__u32 *value = bpf_map_lookup_elem(table, &key);
 		if (value) {
 			if (*value == VALUE_ANY)
 				return VALUE_ANY;
@@ -79,8 +82,8 @@ __noinline int source_in(__u32 generation, __u32 kind, __u32 set, const struct a
 	if (!source)
 		return 0;
 	for (int i = 0; i < SET_DEPTH; i++) {
-		struct key key = { .selector = set & ~VALUE_HAS_PARENT };
-		if (find(generation, kind, &key, source) == VALUE_ANY)
+		struct key wanted = { .selector = set & ~VALUE_HAS_PARENT, .address = *source };
+		if (find(generation, kind, &wanted) == VALUE_ANY)
 			return 1;
 		if (!(set & VALUE_HAS_PARENT))
 			return 0;
@@ -99,8 +102,8 @@ __noinline int source_in(__u32 generation, __u32 kind, __u32 set, const struct a
 static __always_inline int claimed_at(__u32 generation, __u32 kind, __u32 source_kind, __u32 selector,
 				      const struct facts *facts)
 {
-	struct key key = { .selector = selector };
-	__u32 value = find(generation, kind, &key, &facts->destination);
+	struct key wanted = { .selector = selector, .address = facts->destination };
+	__u32 value = find(generation, kind, &wanted);
 	if (value == VALUE_ANY)
 		return 1;
 	if (value == VALUE_NONE)
@@ -108,9 +111,10 @@ static __always_inline int claimed_at(__u32 generation, __u32 kind, __u32 source
 	return source_in(generation, source_kind, value, &facts->source);
 }
 
-static __always_inline int claimed(__u32 generation, __u32 any, __u32 source_kind, const struct facts *facts)
+static __always_inline int claimed(__u32 generation, const struct plan *plan, __u32 any, __u32 source_kind,
+				   const struct facts *facts)
 {
-	const struct tree *trees = &state.plans[generation].trees[any];
+	const struct tree *trees = &plan->trees[any];
 	__u32 protocol = facts->protocol << PROTOCOL_SHIFT;
 	if (facts->depth >= KNOWS_PORT && trees[2].nodes[0].longer &&
 	    claimed_at(generation, any + 2, source_kind, protocol | facts->port, facts))
@@ -158,6 +162,8 @@ int steer(struct xdp_md *ctx)
 
 	__u32 generation = *(volatile __u32 *)&state.active % GENERATIONS;
 	const struct plan *plan = &state.plans[generation];
+	/* Or the compiler makes the pointer again from a number whose bounds Linux 6.1 has forgotten by then. */
+	FORGET(plan);
 	if (plan->everything)
 		return redirect(ctx, counters);
 
@@ -176,10 +182,10 @@ int steer(struct xdp_md *ctx)
 	int hit = 0;
 	if (ethertype == ETH_P_IP && plan->ipv4) {
 		parse_ipv4(data, end, at, &facts);
-		hit = claimed(generation, TREE_IPV4_ANY, TREE_IPV4_SOURCE, &facts);
+		hit = claimed(generation, plan, TREE_IPV4_ANY, TREE_IPV4_SOURCE, &facts);
 	} else if (ethertype == ETH_P_IPV6 && plan->ipv6) {
 		parse_ipv6(ctx, at, &facts);
-		hit = claimed(generation, TREE_IPV6_ANY, TREE_IPV6_SOURCE, &facts);
+		hit = claimed(generation, plan, TREE_IPV6_ANY, TREE_IPV6_SOURCE, &facts);
 	} else if (ethertype == ETH_P_ARP && plan->trees[TREE_ARP].nodes[0].longer) {
 		parse_arp(data, end, at, &facts);
 		hit = facts.depth >= KNOWS_ADDRESSES &&

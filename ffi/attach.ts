@@ -111,9 +111,10 @@ const openSocket = (
 };
 
 /** Receive queues that the device has now that its program is there, and none of these sockets serves. */
-const unservedQueues = (ifindex: number, sockets: readonly XskSocket[]): number[] => {
+const unservedQueues = (ifindex: number, name: string, sockets: readonly XskSocket[]): number[] => {
   const served = sockets.map((socket) => socket.index);
-  const real = realRxQueues(ifindex) ?? 0;
+  // Before Linux 6.8 virtio_net told ethtool of all of them.
+  const real = realRxQueues(ifindex) ?? rxQueueCount(ethtoolFacts(name).channels);
   return Array.from({ length: real }, (_, queue) => queue).filter((queue) => !served.includes(queue));
 };
 
@@ -121,7 +122,7 @@ const unservedQueues = (ifindex: number, sockets: readonly XskSocket[]): number[
 const readMode = (
   plan: Plan,
   xdp: Mode["xdp"],
-  ifindex: number,
+  { ifindex, interface: name }: Pick<BindTarget, "ifindex" | "interface">,
   umem: Umem,
   sockets: readonly XskSocket[],
   refused: readonly Refusal[],
@@ -131,7 +132,7 @@ const readMode = (
   needWakeup: umem.negotiated?.needWakeup ?? plan.needWakeup,
   multiBuffer: umem.negotiated?.multiBuffer ?? false,
   shared: plan.shared,
-  unserved: plan.rings.rx > 0 ? unservedQueues(ifindex, sockets) : [],
+  unserved: plan.rings.rx > 0 ? unservedQueues(ifindex, name, sockets) : [],
   refused,
 });
 
@@ -199,7 +200,7 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
     undo.defer(() => socket.close());
     return socket;
   });
-  const mode = readMode(plan, attached.mode, link.index, umem, queues, refused);
+  const mode = readMode(plan, attached.mode, { ifindex: link.index, interface: name }, umem, queues, refused);
   checkMode(plan, name, mode);
   if (plan.rings.rx > 0) for (const socket of queues) program.setSocket(socket.index, socket.fd);
   const device = new XdpDevice({

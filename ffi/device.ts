@@ -32,7 +32,7 @@ export interface Mode {
   /**
    * Receive queues of the interface that this device does not serve: claimed frames that arrive there go to the kernel, counted
    * as `program.noSocket`. Besides those that were not asked for, virtio_net opens some for XDP where it has queue pairs to
-   * spare (virtnet_xdp_set); `ethtool -L NAME combined MAX` leaves it none. Empty before Linux 6.8, which cannot say.
+   * spare (virtnet_xdp_set); `ethtool -L NAME combined MAX` leaves it none.
    */
   readonly unserved: readonly number[];
   /** What was tried before and refused, in order. */

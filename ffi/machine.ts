@@ -1,5 +1,6 @@
 /** What this machine and this process can do for AF_XDP, as findings: kernel, rights, limits, BPF's surroundings. */
 import { finding, type Finding } from "./finding.ts";
+import { kernelKnownBad } from "./known-bad.ts";
 import {
   BPFFS_PATH,
   bpfJitSetting,
@@ -39,7 +40,10 @@ export const machineFacts = (): MachineFacts => ({
   hugePages: hugePages(),
 });
 
-/** The first kernel release with each feature. Distributions carry some of them back, which no version number tells. */
+/**
+ * The first kernel release with each feature; those of drivers are in known-bad.ts. Distributions carry some of them back,
+ * which no version number tells.
+ */
 export const FLOORS: readonly { readonly name: string; readonly major: number; readonly minor: number }[] = [
   { name: "need_wakeup", major: 5, minor: 4 },
   { name: "attach by bpf_link", major: 5, minor: 9 },
@@ -47,8 +51,6 @@ export const FLOORS: readonly { readonly name: string; readonly major: number; r
   { name: "busy poll", major: 5, minor: 11 },
   { name: "multi-buffer", major: 6, minor: 6 },
   { name: "transmit metadata", major: 6, minor: 8 },
-  { name: "virtio_net zero-copy receive", major: 6, minor: 11 },
-  { name: "virtio_net zero-copy transmit", major: 6, minor: 13 },
 ];
 
 const NEEDED_FOR: readonly { readonly name: Capability; readonly use: string }[] = [
@@ -64,39 +66,12 @@ const MEBIBYTE = 1024 * 1024;
 const inMebibytes = (bytes: number): string =>
   bytes === Infinity ? "unlimited" : `${Math.floor(bytes / MEBIBYTE)} MiB`;
 
-/**
- * Whether copy-mode transmission is safe. A first fix of the order of completions (in 6.17, and in 6.16 as of 6.16.12)
- * panics on lo and veth; which 6.17.y ended that is not known here.
- */
-export const transmitFinding = (kernel: KernelVersion | undefined): Finding => {
-  const name = "safe transmit in copy mode";
-  if (kernel === undefined) return finding(name, undefined, "the kernel's version is unknown");
-  const { major, minor, patch, text } = kernel;
-  const remedy = "take a newer kernel; 6.18 is known to work";
-  if (major === 6 && ((minor === 16 && patch === 12) || (minor === 17 && patch === 0))) {
-    return finding(
-      name,
-      "no",
-      `Linux ${text} panics when a socket sends in copy mode over lo or veth`,
-      remedy,
-    );
-  }
-  if (major === 6 && ((minor === 16 && patch > 12) || minor === 17)) {
-    return finding(
-      name,
-      "unknown",
-      `Linux ${text} follows one that panics in copy mode over lo or veth`,
-      remedy,
-    );
-  }
-  return finding(name, "yes", `Linux ${text} is not one of those known to panic`);
-};
-
 const kernelFindings = (kernel: KernelVersion | undefined): Finding[] => [
   ...FLOORS.map(({ name, major, minor }) => {
     const floor = `since Linux ${major}.${minor}`;
     if (kernel === undefined) return finding(name, undefined, `${floor}; the kernel's version is unknown`);
-    const detail = `${floor}; this is ${kernel.text}`;
+    const own = kernel.text.startsWith(kernel.upstream) ? "" : ` (${kernel.upstream})`;
+    const detail = `${floor}; this is ${kernel.text}${own}`;
     return finding(
       name,
       isAtLeast(kernel, major, minor),
@@ -104,7 +79,7 @@ const kernelFindings = (kernel: KernelVersion | undefined): Finding[] => [
       "take a newer kernel, unless yours carries it back",
     );
   }),
-  transmitFinding(kernel),
+  ...kernelKnownBad(kernel),
 ];
 
 const capabilityFindings = (held: MachineFacts["capabilities"]): Finding[] =>

@@ -4,12 +4,14 @@
  * A probe only reads. What can only be known by trying (binding a socket in each mode) is up to whoever passes `modes`.
  */
 import { finding, type Finding } from "./finding.ts";
+import { driverKnownBad, hiddenQueues } from "./known-bad.ts";
 import { machineFacts, machineFindings, type MachineFacts } from "./machine.ts";
 import { ethtoolFacts, rxQueueCount, txQueueCount, type EthtoolFacts } from "./net/ethtool.ts";
 import { getLink, type Link } from "./net/link.ts";
 import { inNamespace } from "./net/namespace.ts";
 import { peerOf, type Peer } from "./net/peer.ts";
 import { xdpFeatures, type XdpFeatures } from "./net/xdp-features.ts";
+import { isAtLeast, type KernelVersion, possibleProcessors } from "./sys/machine.ts";
 
 export type { Answer, Finding } from "./finding.ts";
 
@@ -48,6 +50,14 @@ export interface ProbeOptions {
  */
 const SINGLE_BUFFER_MTU: Readonly<Record<string, number>> = { veth: 3506 };
 
+/** The first kernel whose sockets take packets of several chunks (XDP_USE_SG); drivers gave them to programs before. */
+const MULTI_BUFFER = { major: 6, minor: 6 } as const;
+
+const lacksMultiBuffer = (kernel: KernelVersion | undefined): boolean =>
+  kernel !== undefined && !isAtLeast(kernel, MULTI_BUFFER.major, MULTI_BUFFER.minor);
+
+const driverOf = ({ ethtool, link }: InterfaceFacts): string => ethtool.driver?.driver ?? link.kind;
+
 const queueFinding = ({ ethtool, link }: InterfaceFacts): Finding => {
   const { channels } = ethtool;
   if (channels === undefined) {
@@ -68,7 +78,7 @@ const peerQueueText = ({ ethtool, peer }: InterfaceFacts): string | undefined =>
 const nativeFinding = (facts: InterfaceFacts): Finding => {
   const { features, link } = facts;
   const name = "native XDP";
-  const driver = facts.ethtool.driver?.driver ?? link.kind;
+  const driver = driverOf(facts);
   const tooMany = peerQueueText(facts);
   if (tooMany !== undefined) {
     const remedy = `ethtool -L ${link.name} rx N, or fewer tx queues on the peer (ethtool -L ${facts.peer!.link.name} tx N)`;
@@ -87,26 +97,34 @@ const nativeFinding = (facts: InterfaceFacts): Finding => {
   return finding(name, able, detail, "generic mode works on every interface, slower");
 };
 
-const zeroCopyFinding = ({ features, ethtool, link }: InterfaceFacts): Finding => {
-  const driver = ethtool.driver?.driver ?? link.kind;
+const zeroCopyFinding = (facts: InterfaceFacts): Finding => {
+  const { features } = facts;
+  const driver = driverOf(facts);
   const name = "zero-copy";
   if (features === undefined) return finding(name, undefined, "only Linux 6.3 and newer tell", "try to bind");
   const detail = `driver "${driver || "unknown"}" ${features.zeroCopy ? "has it" : "does not have it"}`;
   return finding(name, features.zeroCopy, detail, "copy mode works on every interface");
 };
 
-const mtuFindings = ({ ethtool, features, link }: InterfaceFacts): Finding[] => {
-  const limit = SINGLE_BUFFER_MTU[ethtool.driver?.driver ?? link.kind];
+const mtuFindings = (facts: InterfaceFacts, kernel: KernelVersion | undefined): Finding[] => {
+  const { features, link } = facts;
+  const limit = SINGLE_BUFFER_MTU[driverOf(facts)];
+  const lower = limit === undefined ? "lower the MTU" : `ip link set ${link.name} mtu ${limit}`;
   const single = finding(
     "native XDP at this MTU without multi-buffer",
     limit === undefined ? undefined : link.mtu <= limit,
     limit === undefined
       ? `MTU ${link.mtu}; the driver's limit is not known`
       : `MTU ${link.mtu}, limit ${limit}`,
-    `attach with multi-buffer${limit === undefined ? "" : `, or ip link set ${link.name} mtu ${limit}`}`,
+    lacksMultiBuffer(kernel) ? lower : `attach with multi-buffer, or ${lower}`,
   );
+  const name = "native XDP with multi-buffer";
+  if (lacksMultiBuffer(kernel)) {
+    const detail = `sockets take packets of several chunks since Linux ${MULTI_BUFFER.major}.${MULTI_BUFFER.minor}`;
+    return [single, finding(name, "no", detail, "keep the MTU within one buffer, or take a newer kernel")];
+  }
   const many = finding(
-    "native XDP with multi-buffer",
+    name,
     features?.multiBuffer,
     features === undefined
       ? "only Linux 6.3 and newer tell"
@@ -151,9 +169,14 @@ const checksumFinding = ({ ethtool, link, peer }: InterfaceFacts): Finding => {
   return finding(name, undefined, `a ${link.kind} hands on what its sender made`);
 };
 
-const interfaceFindings = (facts: InterfaceFacts): Finding[] => {
+const interfaceFindings = (facts: InterfaceFacts, kernel: KernelVersion | undefined): Finding[] => {
   const { ethtool, link } = facts;
   const { driver } = ethtool;
+  const bad = driverKnownBad(kernel, driverOf(facts));
+  const hidden = hiddenQueues(driverOf(facts), ethtool.channels, possibleProcessors(), link.name);
+  const zeroCopy = zeroCopyFinding(facts);
+  // Where the driver does not tell, the list may know.
+  const known = zeroCopy.answer === "unknown" && bad.some(({ name }) => name.startsWith(zeroCopy.name));
   return [
     finding(
       "driver",
@@ -167,15 +190,21 @@ const interfaceFindings = (facts: InterfaceFacts): Finding[] => {
       link.up ? "connect the other end, or switch it on" : `ip link set ${link.name} up`,
     ),
     queueFinding(facts),
+    ...(hidden === undefined ? [] : [hidden]),
     nativeFinding(facts),
-    zeroCopyFinding(facts),
-    ...mtuFindings(facts),
+    ...(known ? [] : [zeroCopy]),
+    ...bad,
+    ...mtuFindings(facts, kernel),
     freeFinding(facts),
     checksumFinding(facts),
   ];
 };
 
-const probeInterface = (name: string, modes: ProbeOptions["modes"]): InterfaceReport => {
+const probeInterface = (
+  name: string,
+  kernel: KernelVersion | undefined,
+  modes: ProbeOptions["modes"],
+): InterfaceReport => {
   const link = getLink(name);
   const facts: InterfaceFacts = {
     link,
@@ -183,7 +212,7 @@ const probeInterface = (name: string, modes: ProbeOptions["modes"]): InterfaceRe
     features: xdpFeatures(link.index),
     peer: peerOf(link),
   };
-  return { ...facts, findings: interfaceFindings(facts), modes: modes?.(facts) ?? [] };
+  return { ...facts, findings: interfaceFindings(facts, kernel), modes: modes?.(facts) ?? [] };
 };
 
 /**
@@ -198,6 +227,6 @@ export const probe = (interfaceName?: string, options: ProbeOptions = {}): Probe
     interface:
       interfaceName === undefined
         ? undefined
-        : inNamespace(options.namespace, () => probeInterface(interfaceName, options.modes)),
+        : inNamespace(options.namespace, () => probeInterface(interfaceName, facts.kernel, options.modes)),
   };
 };

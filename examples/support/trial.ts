@@ -1,10 +1,13 @@
 /**
  * What can only be known by trying: attaching in each mode for a moment, with an empty claim, which touches no traffic.
  */
-import type { AttachOptions, probe, XdpDevice } from "millrace";
+import { type AttachOptions, type probe, SystemError, type XdpDevice } from "millrace";
 
 type Finding = ReturnType<typeof probe>["machine"][number];
 type Attach = (options: AttachOptions) => XdpDevice;
+
+/** The trial of the defaults. */
+const ATTACH = "attach";
 
 /** Best first. */
 const MODES: readonly { readonly name: string; readonly options: AttachOptions }[] = [
@@ -24,6 +27,15 @@ export const describeMode = ({ mode }: XdpDevice): string =>
     ...(mode.shared ? ["shared"] : []),
   ].join(", ");
 
+/** What was refused, and what to do about it apart from that; what a library said besides only where that is asked for. */
+const refused = (name: string, error: unknown, withLog = false): Finding => {
+  if (!(error instanceof SystemError))
+    return { name, answer: "no", detail: error instanceof Error ? error.message : String(error) };
+  const { code, log, operation, remedy } = error;
+  const said = withLog && log !== "" ? `\n${log}` : "";
+  return { name, answer: "no", detail: `cannot ${operation}: ${code}${said}`, remedy };
+};
+
 /** Tries one mode; `also` adds findings from the device while it is open. */
 const tryMode = (
   name: string,
@@ -35,20 +47,30 @@ const tryMode = (
     using device = attach({ ...options, claim: [] });
     return [{ name, answer: "yes", detail: describeMode(device) }, ...also(device)];
   } catch (error) {
-    return [{ name, answer: "no", detail: error instanceof Error ? error.message : String(error) }];
+    // Only the first attempt tells all: the log of a program that does not load is the same for each.
+    return [refused(name, error, name === ATTACH)];
   }
 };
 
 /** What `attach` refused on its way to a mode that holds. */
 const refusals = (device: XdpDevice): Finding[] =>
-  device.mode.refused.map(({ tried, error }) => ({
-    name: `  before it: ${tried}`,
-    answer: "no",
-    detail: error.message,
-  }));
+  device.mode.refused.map(({ tried, error }) => refused(`  before it: ${tried}`, error));
+
+/** Queues whose traffic would go past us although all were asked for. */
+const unserved = ({ name, mode }: XdpDevice): Finding[] =>
+  mode.unserved.length === 0
+    ? []
+    : [
+        {
+          name: "  every queue served",
+          answer: "no",
+          detail: `with a program there the driver also receives on queue ${mode.unserved.join(", ")}, which no socket can serve`,
+          remedy: `ethtool -L ${name} combined N, with N the most that ethtool -l ${name} shows, leaves the driver none to open`,
+        },
+      ];
 
 /** The finding "attach" is that of the defaults; the others say which modes there are. */
 export const tryModes = (attach: Attach): Finding[] => [
-  ...tryMode("attach", attach, {}, refusals),
+  ...tryMode(ATTACH, attach, {}, (device) => [...refusals(device), ...unserved(device)]),
   ...MODES.flatMap(({ name, options }) => tryMode(name, attach, options)),
 ];

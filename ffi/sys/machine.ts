@@ -30,24 +30,60 @@ const readText = (path: string): string | undefined => {
   }
 };
 
-/** A kernel's version. `text` is what `uname -r` prints. */
+/** A kernel's version, as upstream counts. */
 export interface KernelVersion {
+  /** What `uname -r` prints: "6.1.0-50-amd64". */
   readonly text: string;
+  /** "6.1.176". */
+  readonly upstream: string;
   readonly major: number;
   readonly minor: number;
   readonly patch: number;
 }
 
-/** Reads "6.18.44-fc-v669" and "7.2-rc1"; undefined for what is no Linux release. */
-export const parseKernelVersion = (text: string): KernelVersion | undefined => {
-  const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text.trim());
-  if (match === null) return undefined;
-  const [, major, minor, patch] = match;
-  return { text: text.trim(), major: Number(major), minor: Number(minor), patch: Number(patch ?? 0) };
+/** Where distributions whose release has a number of their own for the patch level say which one it really is. */
+const BUILD_VERSIONS: readonly RegExp[] = [
+  // Debian, in `uname -v`: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)".
+  /\bDebian (\d+)\.(\d+)(?:\.(\d+))?/,
+  // Ubuntu, in /proc/version_signature: "Ubuntu 5.15.0-91.101-generic 5.15.131".
+  /^Ubuntu \S+ (\d+)\.(\d+)(?:\.(\d+))?/m,
+];
+
+const TRIPLE = /^(\d+)\.(\d+)(?:\.(\d+))?/;
+
+/**
+ * Reads "6.18.44-fc-v669" and "7.2-rc1"; undefined for what is no Linux release. `build` is what else the kernel says of
+ * itself (`uname -v`, /proc/version_signature): Debian's "6.1.0-50-amd64" is really 6.1.176.
+ */
+export const parseKernelVersion = (text: string, build = ""): KernelVersion | undefined => {
+  const release = TRIPLE.exec(text.trim());
+  if (release === null) return undefined;
+  const [, major, minor] = release;
+  // A build of another series would be of something else that is named there, such as a compiler.
+  const real = BUILD_VERSIONS.map((pattern) => pattern.exec(build)).find(
+    (found) => found?.[1] === major && found?.[2] === minor,
+  );
+  const patch = (real ?? release)[3];
+  return {
+    text: text.trim(),
+    upstream: `${major}.${minor}${patch === undefined ? "" : `.${patch}`}`,
+    major: Number(major),
+    minor: Number(minor),
+    patch: Number(patch ?? 0),
+  };
 };
 
 export const kernelVersion = (): KernelVersion | undefined =>
-  parseKernelVersion(readText("/proc/sys/kernel/osrelease") ?? "");
+  parseKernelVersion(
+    readText("/proc/sys/kernel/osrelease") ?? "",
+    ["/proc/sys/kernel/version", "/proc/version_signature"].map((path) => readText(path) ?? "").join("\n"),
+  );
+
+type VersionParts = Pick<KernelVersion, "major" | "minor" | "patch">;
+
+/** Negative where `a` is older than `b`, 0 where they are the same, else positive. */
+export const compareVersions = (a: VersionParts, b: VersionParts): number =>
+  a.major - b.major || a.minor - b.minor || a.patch - b.patch;
 
 /** True where `version` is `major.minor` or newer. */
 export const isAtLeast = (version: KernelVersion, major: number, minor: number): boolean =>
@@ -97,6 +133,15 @@ export const bpfJitSetting = (): number | undefined => {
   const text = readText("/proc/sys/net/core/bpf_jit_enable");
   return text === undefined ? undefined : Number(text);
 };
+
+/** The kernel's nr_cpu_ids, from the text of /sys/devices/system/cpu/possible ("0-3", "0,2-5"): one above the highest. */
+export const parsePossibleProcessors = (text: string): number | undefined => {
+  const last = /(\d+)\s*$/.exec(text)?.[1];
+  return last === undefined ? undefined : Number(last) + 1;
+};
+
+export const possibleProcessors = (): number | undefined =>
+  parsePossibleProcessors(readText("/sys/devices/system/cpu/possible") ?? "");
 
 /** Huge pages of the default size. */
 export interface HugePages {

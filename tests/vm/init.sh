@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # The guest's first process: the host's files read-only under a layer of memory, the cards by their names, then the job.
 #
-# The folder /out is the host's and writable: it holds `job`, a shell script, and `environment`; the job's exit status goes
-# to `status` there. The kernel writes to the serial line, the job to the virtio console.
+# The folder /out is the host's and writable: it holds `job`, a shell script, and `environment`; `started` appears there when
+# the job begins, and `status`, its exit status, at its end. The kernel writes to the serial line, the job to the virtio console.
 
 export PATH=/bin
 /bin/busybox --install -s /bin
@@ -52,6 +52,7 @@ export HOME=/root
 # A session and a terminal of its own, so that a shell has job control.
 chroot /root /bin/sh -c '
   cd "$MILLRACE_CHECKOUT"
+  : > /run/millrace-vm/started
   setsid -c sh /run/millrace-vm/job <>/dev/hvc0 >&0 2>&1
   echo $? > /run/millrace-vm/status
   sync'

@@ -8,10 +8,10 @@ export const CACHE = join(dirname(dirname(import.meta.dir)), ".cache", "vm");
 
 /** The kernels that millrace is held against. "newest" is the only one with zero-copy in virtio_net (6.11, 6.13). */
 export const KERNELS = {
-  "6.1": { suites: ["bookworm"], what: "Debian 12" },
-  "6.12": { suites: ["bookworm-backports"], what: "Debian 12 backports" },
+  "6.1": { suites: ["bookworm"], base: "bookworm", what: "Debian 12" },
+  "6.12": { suites: ["bookworm-backports"], base: "bookworm", what: "Debian 12 backports" },
   // Unstable is usually ahead, but a backport can be: the higher version of the two is taken.
-  newest: { suites: ["sid", "trixie-backports"], what: "Debian unstable or backports" },
+  newest: { suites: ["sid", "trixie-backports"], base: "sid", what: "Debian unstable or backports" },
 } as const;
 
 export type KernelName = keyof typeof KERNELS;
@@ -95,11 +95,15 @@ export const fetchKernel = (name: KernelName): GuestKernel => {
   const folder = join(CACHE, "kernels");
   const root = join(folder, release);
   if (existsSync(root)) return kernelIn(root, release);
+  // Backports hold only what they change.
+  const base = new Suite(debianMirror(), KERNELS[name].base, join(CACHE, "apt"));
+  base.update();
   // Another run may be at it as well: each unpacks for itself, and the first that is done wins.
   const unpacked = `${root}.${process.pid}`;
   mkdirSync(unpacked, { recursive: true });
   try {
-    for (const file of suite.download([...packages, BUSYBOX])) output(["dpkg-deb", "-x", file, unpacked]);
+    const files = [...suite.download(packages), ...base.download([BUSYBOX])];
+    for (const file of files) output(["dpkg-deb", "-x", file, unpacked]);
     arrange(unpacked, release);
     output(["depmod", "-b", unpacked, release]);
     if (!existsSync(root)) renameSync(unpacked, root);

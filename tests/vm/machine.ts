@@ -4,7 +4,7 @@
  * The machine is emulated (TCG), so that it behaves the same everywhere. It sees the host's files read-only; what it writes
  * goes to memory, except in its folder for results. It ends by itself, by its time limit, or with this process.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cableScript, cardArguments, type Wiring, wiringFacts, wiringFor } from "./cables.ts";
 import { buildInitramfs } from "./initramfs.ts";
@@ -19,6 +19,8 @@ export interface GuestOptions {
   /** Shell text, run by root in the checkout. */
   readonly job: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Its cards and cables, instead of those that the tests run on. */
+  readonly wiring?: Wiring;
   /** Milliseconds after which the guest is ended; none for a person's shell. */
   readonly timeLimitMs?: number;
   /** True gives the job this process's terminal. */
@@ -30,12 +32,16 @@ export interface GuestOptions {
 export interface GuestResult {
   /** The job's exit status; undefined where the guest ended before the job did. */
   readonly status: number | undefined;
+  /** False where the guest did not come as far as the job: worth another try. */
+  readonly booted: boolean;
   /** Why there is no status, with the end of the console. */
   readonly trouble: string | undefined;
   readonly output: string;
   readonly seconds: number;
 }
 
+/** A guest boots in 5 s on a quiet machine; old kernels sometimes hang, when the second processor's timer is lost. */
+const BOOT_LIMIT_MS = 180_000;
 const PROCESSORS = 2;
 const MEMORY_MIB = 4096;
 /** Lines of the console that explain a guest that did not finish. */
@@ -110,12 +116,10 @@ const readLines = async (
   return whole;
 };
 
-const explain = (folder: string, late: boolean, limitMs: number | undefined, stderr: string): string => {
+const explain = (folder: string, late: number | undefined, stderr: string): string => {
   const log = join(folder, "console.log");
   const tail = existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(-CONSOLE_TAIL).join("\n") : "";
-  const why = late
-    ? `the guest was ended by its limit of ${limitMs} ms`
-    : "the guest ended before its job did";
+  const why = late ? `the guest was ended by its limit of ${late} ms` : "the guest ended before its job did";
   return `${why}\n${stderr.trim()}\nits console:\n${tail}`;
 };
 
@@ -123,7 +127,8 @@ const explain = (folder: string, late: boolean, limitMs: number | undefined, std
 export const runGuest = async (options: GuestOptions): Promise<GuestResult> => {
   const { folder, timeLimitMs, interactive = false, onLine = () => {} } = options;
   mkdirSync(folder, { recursive: true });
-  const wiring = wiringFor(options.emulator);
+  for (const name of ["started", "status"]) rmSync(join(folder, name), { force: true });
+  const wiring = options.wiring ?? wiringFor(options.emulator);
   writeJob(options, wiring);
   const initramfs = buildInitramfs(options.kernel, folder);
   const began = performance.now();
@@ -132,23 +137,30 @@ export const runGuest = async (options: GuestOptions): Promise<GuestResult> => {
     stdout: interactive ? "inherit" : "pipe",
     stderr: interactive ? "inherit" : "pipe",
   });
-  let late = false;
-  const end = (): void => {
-    late = true;
-    machine.kill("SIGKILL");
-  };
-  const limit = timeLimitMs === undefined ? undefined : setTimeout(end, timeLimitMs);
+  const started = join(folder, "started");
+  let late: number | undefined;
+  const endAfter = (limitMs: number, unless: () => boolean) =>
+    setTimeout(() => {
+      if (unless()) return;
+      late = limitMs;
+      machine.kill("SIGKILL");
+    }, limitMs);
+  const limits = [
+    endAfter(BOOT_LIMIT_MS, () => existsSync(started)),
+    ...(timeLimitMs === undefined ? [] : [endAfter(timeLimitMs, () => false)]),
+  ];
   const [output, stderr] = await Promise.all([
     machine.stdout instanceof ReadableStream ? readLines(machine.stdout, onLine) : "",
     machine.stderr instanceof ReadableStream ? new Response(machine.stderr).text() : "",
     machine.exited,
   ]);
-  clearTimeout(limit);
+  for (const limit of limits) clearTimeout(limit);
   const status = join(folder, "status");
   const done = existsSync(status) ? Number(readFileSync(status, "utf8")) : undefined;
   return {
     status: done,
-    trouble: done === undefined ? explain(folder, late, timeLimitMs, stderr) : undefined,
+    booted: existsSync(started),
+    trouble: done === undefined ? explain(folder, late, stderr) : undefined,
     output,
     seconds: (performance.now() - began) / 1000,
   };
