@@ -69,6 +69,21 @@ export const KNOWN_BAD: readonly KnownBad[] = [
     source: "measured: EAGAIN on 6.18, 0 on 6.12; net/xdp/xsk.c, xsk_generic_xmit",
   },
   {
+    name: "a bad packet of several chunks is dropped whole",
+    kernels: [
+      {
+        from: "6.6",
+        before: "6.13",
+        trouble:
+          "drops such a packet up to its invalid descriptor, and sends the rest as a packet of its own",
+      },
+      { from: "6.13", before: "6.18", answer: "unknown", trouble: "may send the rest of such a packet" },
+    ],
+    remedy: "none needed",
+    handled: "every descriptor is checked before the kernel sees it",
+    source: "the suite of invalid descriptors on 6.12, 6.18 and 7.3; net/xdp/xsk.c, xsk_generic_xmit",
+  },
+  {
     name: "zero-copy in virtio_net",
     driver: "virtio_net",
     kernels: [

@@ -3,11 +3,13 @@
  * raw sockets, and that millrace's own verbs refuse them before the kernel sees them.
  */
 import { afterAll, describe, expect, test } from "bun:test";
+import { KNOWN_BAD, rangeOf } from "../../ffi/known-bad.ts";
 import { getLink } from "../../ffi/net/link.ts";
 import { inNamespace } from "../../ffi/net/namespace.ts";
 import * as abi from "../../ffi/sys/abi.ts";
 import { ERRNO, errno } from "../../ffi/sys/errno.ts";
 import { sendto, word } from "../../ffi/sys/libc.ts";
+import { kernelVersion } from "../../ffi/sys/machine.ts";
 import { ConsumerRing, ProducerRing } from "../../ffi/xsk/ring.ts";
 import { bindRaw, closeRaw, openRaw, readStatistics } from "../../ffi/xsk/setup.ts";
 import { Loop, MAX_PACKET_CHUNKS, OwnerError, Transmitter, Umem, type XdpDevice } from "../../index.ts";
@@ -194,13 +196,19 @@ export const descriptorsSuite = (bed: Bed): void => {
     });
 
     describe.skipIf(skipMultiBuffer(bed))("INVALID DESCRIPTORS, multi-buffer", () => {
+      const kernel = kernelVersion();
+      const known = KNOWN_BAD.find(({ name }) => name === "a bad packet of several chunks is dropped whole")!;
+      /** Then a packet that nobody wrote may come between the neighbours: the rest of the bad one. */
+      const sendsRests = kernel !== undefined && rangeOf(known, kernel) !== undefined;
+
       test.each(MULTI)("%s: that packet is dropped, its neighbours are not", (_name, descriptors) => {
         const { arrived, invalid } = exchange(abi.XDP_USE_SG, 2, (sender) => [
           sender.write(0, BEFORE_AT),
           ...descriptors,
           sender.write(2, AFTER_AT),
         ]);
-        expect(arrived.map(numberOf)).toEqual([0, 2]);
+        const numbers = arrived.map(numberOf);
+        expect(sendsRests ? numbers.filter((number) => number >= 0) : numbers).toEqual([0, 2]);
         expect(invalid).toBeGreaterThan(0);
       });
 

@@ -38,6 +38,11 @@ mount --move /out /root/run/millrace-vm
 mkdir -p "/root/lib/modules/$(uname -r)"
 mount -o bind "/host$MILLRACE_MODULES" "/root/lib/modules/$(uname -r)"
 
+# What the kernel starts to load a module it starts here, where neither modprobe nor the modules are.
+printf '#!/bin/busybox sh\nexec /bin/busybox chroot /root modprobe "$@"\n' > /bin/load-module
+chmod +x /bin/load-module
+echo /bin/load-module > /root/proc/sys/kernel/modprobe
+
 hostname millrace-vm
 ip link set lo up
 for module in virtio_net igb veth; do chroot /root modprobe -q "$module" || say "modprobe $module failed"; done
