@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-vm bpf demo test test-unit test-vm vm-shell check bench lab lab-down clean
+.PHONY: help deps deps-test deps-vm bpf demo test test-unit test-vm vm-shell check bench bench-vm lab lab-down clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 MIN_BUN := 1.4.5
@@ -83,6 +83,9 @@ check: deps ## types, format and the layer rules
 
 bench: bpf ## figures against C and others (root)
 	@$(SUDO) $(BUN) run bench/run.ts
+
+bench-vm: deps-vm bpf ## the same against C with zero-copy cards, in the virtual machine (root)
+	@$(SUDO) $(BUN) run tests/vm/bench.ts
 
 lab: bpf ## a veth pair between two namespaces to play in
 	@$(SUDO) $(BUN) run examples/lab-up.ts up

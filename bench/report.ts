@@ -52,6 +52,34 @@ export const lineOf = (
   };
 };
 
+const isText = (value: unknown): value is string => typeof value === "string";
+const isNumber = (value: unknown): value is number => typeof value === "number";
+
+/** The measurement that a line of output carries, as `--json` prints them; undefined for any other text. */
+export const parseLine = (text: string): Line | undefined => {
+  if (!text.startsWith("{")) return undefined;
+  let value: Partial<Record<keyof Line, unknown>>;
+  try {
+    value = JSON.parse(text) as typeof value;
+  } catch {
+    return undefined;
+  }
+  const { name, unit, millrace, peer, peerName, ratio, pairs, conditions } = value;
+  if (!isText(name) || !isText(unit) || !isNumber(millrace) || !isNumber(pairs) || !isText(conditions)) {
+    return undefined;
+  }
+  return {
+    name,
+    unit,
+    millrace,
+    peer: isNumber(peer) ? peer : null,
+    peerName: isText(peerName) ? peerName : null,
+    ratio: isNumber(ratio) ? ratio : null,
+    pairs,
+    conditions,
+  };
+};
+
 const COLUMNS = ["name", "unit", "millrace", "peer", "ratio", "pairs", "against"] as const;
 
 const cells = (line: Line): readonly string[] => [

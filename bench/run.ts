@@ -1,6 +1,7 @@
 /**
- * The bench: `bun run bench/run.ts [--only NAME,...] [--pairs N] [--json]`, as root.
+ * The bench: `bun run bench/run.ts [--only NAME,...] [--pairs N] [--cables NAME-NAME,...] [--json]`, as root.
  *
+ * `--cables` names pairs of cards that are joined and free to be measured on, for `zc.*`; MILLRACE_CABLES does, too.
  * Prints one JSON line for each measurement with --json, else a table at the end; progress goes to stderr. Everything it
  * starts and every namespace it makes ends with it, also on SIGINT.
  */
@@ -11,9 +12,12 @@ import { measureClaims } from "./measure/claims.ts";
 import { measureRing } from "./measure/ring.ts";
 import { measure1500, measure9000, measureForward, measureSend, measureSmall } from "./measure/traffic.ts";
 import { measureAttach, measureIdle, measureWakeup } from "./measure/wait.ts";
+import { cablesOf, ZERO_COPY } from "./measure/zero-copy.ts";
 import { type Line, table } from "./report.ts";
 
-const MEASUREMENTS: Readonly<Record<string, (pairs: number) => Promise<Line[]>>> = {
+type Measurement = (pairs: number, cables: ReturnType<typeof cablesOf>) => Promise<Line[]>;
+
+const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   "ring.rx": measureRing,
   "veth.rx": measureSmall,
   "veth.tx": measureSend,
@@ -24,6 +28,7 @@ const MEASUREMENTS: Readonly<Record<string, (pairs: number) => Promise<Line[]>>>
   "attach.first": measureAttach,
   "wait.idle": measureIdle,
   "wait.wakeup": measureWakeup,
+  ...ZERO_COPY,
 };
 
 /** A median of fewer says little on a machine that does other things too. */
@@ -33,6 +38,7 @@ const MAX_PAIRS = 1000;
 interface Arguments {
   readonly only: readonly string[];
   readonly pairs: number;
+  readonly cables: ReturnType<typeof cablesOf>;
   readonly json: boolean;
 }
 
@@ -41,6 +47,7 @@ const readArguments = (): Arguments => {
     options: {
       only: { type: "string" },
       pairs: { type: "string", default: String(DEFAULT_PAIRS) },
+      cables: { type: "string" },
       json: { type: "boolean", default: false },
     },
   });
@@ -54,16 +61,16 @@ const readArguments = (): Arguments => {
   if (!Number.isInteger(pairs) || pairs < 1 || pairs > MAX_PAIRS) {
     throw new RangeError(`--pairs is a whole number from 1 to ${MAX_PAIRS}, not "${values.pairs}"`);
   }
-  return { only, pairs, json: values.json };
+  return { only, pairs, cables: cablesOf(values.cables), json: values.json };
 };
 
 /** Runs what was asked for; a measurement that fails is named on stderr and the others go on. */
-const run = async ({ only, pairs, json }: Arguments): Promise<boolean> => {
+const run = async ({ only, pairs, cables, json }: Arguments): Promise<boolean> => {
   const lines: Line[] = [];
   let failed = false;
   for (const name of only) {
     try {
-      const measured = await MEASUREMENTS[name]!(pairs);
+      const measured = await MEASUREMENTS[name]!(pairs, cables);
       lines.push(...measured);
       if (json) for (const line of measured) console.log(JSON.stringify(line));
     } catch (error) {

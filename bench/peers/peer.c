@@ -24,6 +24,11 @@
 #define BIND_RETRY_NS NS_PER_S
 #define BIND_RETRY_US 5000
 
+/* Seldom enough to cost nothing. */
+#define REPORT_NS (NS_PER_S / 4)
+/* Of an Ethernet address. */
+#define ADDRESS_BYTES 6
+
 volatile sig_atomic_t stopped;
 
 void fail(int error, const char *format, ...)
@@ -89,7 +94,10 @@ struct options read_options(int argc, char **argv, int names)
 		{"chunks", required_argument, 0, 'c'},	{"chunk", required_argument, 0, 'k'},
 		{"budget", required_argument, 0, 'g'},	{"interval", required_argument, 0, 'i'},
 		{"mode", required_argument, 0, 'm'},	{"sg", no_argument, 0, 'S'},
-		{"checked", no_argument, 0, 'C'},
+		{"checked", no_argument, 0, 'C'},	{"zero-copy", no_argument, 0, 'Z'},
+		{"patient", no_argument, 0, 'P'},	{"promiscuous", no_argument, 0, 'M'},
+		{"report", no_argument, 0, 'R'},
+		{"to", required_argument, 0, 't'},
 		{0, 0, 0, 0},
 	};
 	struct options o = {
@@ -114,6 +122,11 @@ struct options read_options(int argc, char **argv, int names)
 		case 'm': o.mode = optarg; break;
 		case 'S': o.sg = true; break;
 		case 'C': o.checked = true; break;
+		case 'Z': o.zero_copy = true; break;
+		case 'P': o.patient = true; break;
+		case 'R': o.report = true; break;
+		case 'M': o.promiscuous = true; break;
+		case 't': o.to = optarg; break;
 		default: exit(1);
 		}
 	}
@@ -197,8 +210,22 @@ static struct xsk_socket_config socket_config(const struct options *options)
 		.rx_size = options->ring,
 		.tx_size = options->ring,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-		.bind_flags = (uint16_t)(XDP_COPY | XDP_USE_NEED_WAKEUP | (options->sg ? XDP_USE_SG : 0)),
+		.bind_flags = (uint16_t)((options->zero_copy ? XDP_ZEROCOPY : XDP_COPY) | XDP_USE_NEED_WAKEUP |
+					 (options->sg ? XDP_USE_SG : 0)),
 	};
+}
+
+/* The mode that the kernel says the socket is in must be the one that was asked for. */
+static void check_mode(const struct port *port, const char *ifname, const struct options *options)
+{
+	struct xdp_options negotiated = {0};
+	socklen_t length = sizeof(negotiated);
+
+	if (getsockopt(port->fd, SOL_XDP, XDP_OPTIONS, &negotiated, &length))
+		fail(errno, "read XDP_OPTIONS on \"%s\"", ifname);
+	if (!!(negotiated.flags & XDP_OPTIONS_ZEROCOPY) != options->zero_copy)
+		fail(0, "measure \"%s\" in %s mode: XDP_OPTIONS says that it is in the other", ifname,
+		     options->zero_copy ? "zero-copy" : "copy");
 }
 
 static void finish_port(struct port *port, const char *ifname, const struct options *options)
@@ -207,6 +234,7 @@ static void finish_port(struct port *port, const char *ifname, const struct opti
 
 	port->fd = xsk_socket__fd(port->socket);
 	port->ifindex = ifindex_of(ifname);
+	check_mode(port, ifname, options);
 	if (budget && setsockopt(port->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget)))
 		fail(errno, "set XDP_MAX_TX_SKB_BUDGET to %u on \"%s\"", budget, ifname);
 }
@@ -222,6 +250,8 @@ void open_first(struct area *area, struct port *port, const char *ifname, const 
 	uint64_t give_up = now_ns() + BIND_RETRY_NS;
 	int error;
 
+	/* libxdp sets all of a completion ring but the indices that it caches. */
+	*port = (struct port){0};
 	area->length = (uint64_t)options->chunks * options->chunk;
 	area->bytes = mmap(NULL, area->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (area->bytes == MAP_FAILED)
@@ -246,9 +276,11 @@ void open_first(struct area *area, struct port *port, const char *ifname, const 
 void open_second(struct area *area, struct port *port, const char *ifname, const struct options *options)
 {
 	struct xsk_socket_config config = socket_config(options);
-	int error = xsk_socket__create_shared(&port->socket, ifname, 0, area->umem, &port->rx, &port->tx, &port->fill,
-					      &port->completion, &config);
+	int error;
 
+	*port = (struct port){0};
+	error = xsk_socket__create_shared(&port->socket, ifname, 0, area->umem, &port->rx, &port->tx, &port->fill,
+					  &port->completion, &config);
 	if (error)
 		fail(error, "bind AF_XDP socket to \"%s\" queue 0 over a shared umem", ifname);
 	finish_port(port, ifname, options);
@@ -315,6 +347,18 @@ void write_frame(uint8_t *frame, uint32_t length)
 	memcpy(udp + 6, &sum, 2);
 }
 
+void write_address(uint8_t *at, const char *text)
+{
+	unsigned int byte[ADDRESS_BYTES];
+	char rest;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5],
+		   &rest) != ADDRESS_BYTES)
+		fail(0, "read --to \"%s\": not an Ethernet address", text);
+	for (uint32_t i = 0; i < ADDRESS_BYTES; i++)
+		at[i] = (uint8_t)byte[i];
+}
+
 bool window_step(struct window *window, const struct options *options, uint64_t frames)
 {
 	uint64_t now;
@@ -324,6 +368,11 @@ bool window_step(struct window *window, const struct options *options, uint64_t 
 	if (frames == 0)
 		return true;
 	now = now_ns();
+	if (options->report && now >= window->next_report) {
+		window->next_report = now + REPORT_NS;
+		printf("{\"frames\":%llu,\"ms\":%.3f}\n", (unsigned long long)frames, (double)now / 1e6);
+		fflush(stdout);
+	}
 	if (window->begin == 0) {
 		window->begin = now + to_ns(options->warmup);
 		window->end = window->begin + to_ns(options->seconds);

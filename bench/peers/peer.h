@@ -59,6 +59,11 @@ struct options {
 	const char *mode;
 	bool sg;		/* several chunks to a packet */
 	bool checked;		/* every descriptor held against its chunk's owner */
+	bool zero_copy;		/* XDP_ZEROCOPY forced, instead of XDP_COPY */
+	bool patient;		/* a sender sleeps while its tx ring is full, instead of asking again */
+	bool report;		/* the running total on stdout, a few times a second */
+	bool promiscuous;	/* a sink takes frames for any address */
+	const char *to;		/* destination address of the frames, instead of the usual one; NULL for that */
 };
 
 struct port {
@@ -95,7 +100,7 @@ void attach_program(struct bpf_object *object, const char *name, const char *ifn
 /* Lets redirect_all find the socket of queue 0. */
 void serve_socket(struct bpf_object *object, struct port *port);
 
-/* One umem, its first socket on queue 0 of `ifname`. */
+/* One umem, its first socket on queue 0 of `ifname`, in the mode that was asked for: what XDP_OPTIONS says is checked. */
 void open_first(struct area *area, struct port *port, const char *ifname, const struct options *options);
 /* One more socket, on queue 0 of another device, over the same umem. */
 void open_second(struct area *area, struct port *port, const char *ifname, const struct options *options);
@@ -120,6 +125,8 @@ void wake_tx(struct port *port);
 
 /* A UDP frame of `length` bytes from 10.0.0.1:9 to 10.0.0.2:9000, checksums complete. */
 void write_frame(uint8_t *frame, uint32_t length);
+/* Puts the six bytes of a text like 02:00:00:00:00:01 to `at`. */
+void write_address(uint8_t *at, const char *text);
 
 static inline uint32_t read_be16(const uint8_t *at)
 {
@@ -141,9 +148,10 @@ struct window {
 	uint64_t frames_at_begin;
 	uint64_t began;
 	bool open;
+	uint64_t next_report;
 };
 
-/* Notes the time; true while the program shall go on. `frames` is the running total. */
+/* Notes the time, and reports where that was asked for; true while the program shall go on. `frames` is the running total. */
 bool window_step(struct window *window, const struct options *options, uint64_t frames);
 
 #endif

@@ -4,8 +4,10 @@
  * It sleeps between two looks, so that it takes nothing from the core that is measured.
  */
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "peer.h"
 
@@ -23,6 +25,16 @@ static uint64_t arrived(int map, int cpus, uint64_t *per_cpu)
 	return sum;
 }
 
+/* A card passes on what is for its own address; a membership of a socket that receives nothing ends with the process. */
+static void take_every_address(const char *ifname)
+{
+	struct packet_mreq all = {.mr_ifindex = (int)ifindex_of(ifname), .mr_type = PACKET_MR_PROMISC};
+	int fd = socket(AF_PACKET, SOCK_RAW, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)))
+		fail(errno, "make \"%s\" promiscuous", ifname);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = read_options(argc, argv, 1);
@@ -35,6 +47,8 @@ int main(int argc, char **argv)
 
 	if (!per_cpu)
 		fail(0, "allocate a counter for each processor");
+	if (options.promiscuous)
+		take_every_address(options.ifname[0]);
 	attach_program(object, "count_and_drop", options.ifname[0]);
 	ready();
 	while (window_step(&window, &options, frames)) {

@@ -2,12 +2,15 @@
 /*
  * Sends prebuilt frames as fast as the kernel takes them, from the AF_XDP socket of queue 0.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "peer.h"
 
 /* Bursts between two looks at the clock. */
 #define BURSTS_PER_LOOK 64
+/* A patient sender looks at the clock so often. */
+#define POLL_MS 100
 
 /* Packets that are free, each by the address of its first chunk; its further chunks follow in the umem. */
 struct pool {
@@ -30,6 +33,8 @@ static void make_packets(struct pool *pool, struct area *area, const struct opti
 	for (; pool->count < packets; pool->count++) {
 		pool->address[pool->count] = pool->count * pool->stride;
 		write_frame(area->bytes + pool->address[pool->count], options->packet);
+		if (options->to)
+			write_address(area->bytes + pool->address[pool->count], options->to);
 	}
 }
 
@@ -73,6 +78,14 @@ static uint32_t send_burst(struct port *port, struct pool *pool, const struct op
 	return packets;
 }
 
+/* Sleeps until the kernel has taken half of the ring: a sender that only offers a load leaves its core to others. */
+static void wait_for_room(const struct port *port)
+{
+	struct pollfd waiting = {.fd = port->fd, .events = POLLOUT};
+
+	poll(&waiting, 1, POLL_MS);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = read_options(argc, argv, 1);
@@ -86,8 +99,12 @@ int main(int argc, char **argv)
 	make_packets(&pool, &area, &options);
 	ready();
 	for (uint32_t i = 0; i % BURSTS_PER_LOOK || window_step(&window, &options, sent); i++) {
-		sent += send_burst(&port, &pool, &options);
-		if (xsk_ring_prod__needs_wakeup(&port.tx))
+		uint32_t queued = send_burst(&port, &pool, &options);
+
+		sent += queued;
+		if (queued == 0 && options.patient)
+			wait_for_room(&port);
+		else if (xsk_ring_prod__needs_wakeup(&port.tx))
 			wake_tx(&port);
 		collect(&port, &pool);
 	}

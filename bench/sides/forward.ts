@@ -1,14 +1,14 @@
 /**
  * Forwards between two devices over one umem: the chunk that one received is the chunk that the other sends.
  */
-import { attach, Loop, Umem } from "../../index.ts";
-import { ATTACH, CHUNKS, interfaceOf, LOOK_EVERY_MS, readOptions, ready, result, Window } from "./side.ts";
+import { Loop, Umem } from "../../index.ts";
+import { ATTACH, attachSide, CHUNKS, LOOK_EVERY_MS, readOptions, ready, result, Window } from "./side.ts";
 
 const options = readOptions();
 const { chunks: _, chunkBytes, ...shared } = ATTACH;
 using umem = new Umem({ chunks: CHUNKS, chunkBytes });
-using first = attach(interfaceOf(options, 0), { ...shared, umem });
-using second = attach(interfaceOf(options, 1), { ...shared, umem });
+using first = attachSide(options, 0, { ...shared, umem });
+using second = attachSide(options, 1, { ...shared, umem });
 const loop = new Loop({ mode: "spin", burst: options.burst });
 const window = new Window(options);
 let forwarded = 0;

@@ -1,19 +1,12 @@
 /**
  * Receives: reads three header fields of every packet and counts it.
  */
-import { attach, Loop } from "../../index.ts";
-import {
-  ATTACH,
-  ETHERTYPE_AT,
-  interfaceOf,
-  IPV4_PROTOCOL_AT,
-  LOOK_EVERY_MS,
-  UDP_DESTINATION_AT,
-} from "./side.ts";
+import { Loop } from "../../index.ts";
+import { attachSide, ETHERTYPE_AT, IPV4_PROTOCOL_AT, LOOK_EVERY_MS, UDP_DESTINATION_AT } from "./side.ts";
 import { readOptions, ready, result, Window } from "./side.ts";
 
 const options = readOptions();
-using device = attach(interfaceOf(options), ATTACH);
+using device = attachSide(options);
 const loop = new Loop({ mode: "spin", burst: options.burst });
 const window = new Window(options);
 let packets = 0;

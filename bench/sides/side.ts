@@ -2,7 +2,7 @@
  * What the millrace programs of the bench share with the C programs: the same arguments, the same window, the same lines.
  */
 import { parseArgs } from "node:util";
-import type { AttachOptions } from "../../index.ts";
+import { attach, type AttachOptions, type XdpDevice } from "../../index.ts";
 
 /** Where the three fields are that every receiver reads, from the packet's first byte. */
 export const ETHERTYPE_AT = 12;
@@ -41,6 +41,9 @@ export const ATTACH = {
 /** How often a loop looks at the clock. */
 export const LOOK_EVERY_MS = 2;
 
+/** As in the C programs: seldom enough to cost nothing. */
+const REPORT_MS = 250;
+
 export interface SideOptions {
   readonly interfaces: readonly string[];
   /** Measured, and before that running but not measured, both from the first frame on. */
@@ -49,6 +52,10 @@ export interface SideOptions {
   /** Bytes of a frame without FCS. */
   readonly packet: number;
   readonly burst: number;
+  /** XDP_ZEROCOPY forced, instead of XDP_COPY. */
+  readonly zeroCopy: boolean;
+  /** The running total on stdout, a few times a second. */
+  readonly report: boolean;
 }
 
 const numberOf = (name: string, text: string): number => {
@@ -67,6 +74,8 @@ export const readOptions = (): SideOptions => {
       packet: { type: "string", default: "60" },
       burst: { type: "string", default: "64" },
       sg: { type: "boolean" },
+      report: { type: "boolean", default: false },
+      "zero-copy": { type: "boolean", default: false },
     },
   });
   return {
@@ -75,6 +84,8 @@ export const readOptions = (): SideOptions => {
     warmup: numberOf("warmup", values.warmup),
     packet: numberOf("packet", values.packet),
     burst: numberOf("burst", values.burst),
+    zeroCopy: values["zero-copy"],
+    report: values.report,
   };
 };
 
@@ -83,6 +94,15 @@ export const interfaceOf = (options: SideOptions, i = 0): string => {
   const name = options.interfaces[i];
   if (name === undefined) throw new TypeError(`name interface ${i + 1}`);
   return name;
+};
+
+/** Attaches to the interface named in place `i` in the mode that was asked for; what XDP_OPTIONS says of it is checked. */
+export const attachSide = (options: SideOptions, i = 0, more: AttachOptions = ATTACH): XdpDevice => {
+  const bind = options.zeroCopy ? "zero-copy" : "copy";
+  const device = attach(interfaceOf(options, i), { ...more, bind });
+  if (device.mode.bind === bind) return device;
+  device.close();
+  throw new Error(`cannot measure "${device.name}" in ${bind} mode: it is in ${device.mode.bind} mode`);
 };
 
 export const ready = (): void => console.log('{"ready":true}');
@@ -94,6 +114,8 @@ export const result = (program: string, readings: Readonly<Record<string, number
 export class Window {
   readonly #warmupMs: number;
   readonly #lengthMs: number;
+  readonly #report: boolean;
+  #nextReportMs = 0;
   #firstMs = -1;
   #beganMs = -1;
   #endedMs = -1;
@@ -103,6 +125,7 @@ export class Window {
   constructor(options: SideOptions) {
     this.#warmupMs = options.warmup * 1000;
     this.#lengthMs = options.seconds * 1000;
+    this.#report = options.report;
   }
 
   /** True between warm-up and end. */
@@ -110,10 +133,14 @@ export class Window {
     return this.#beganMs >= 0 && this.#endedMs < 0;
   }
 
-  /** Notes the time; true while the program shall go on. */
+  /** Notes the time, and reports where that was asked for; true while the program shall go on. */
   step(frames: number): boolean {
     if (frames === 0) return true;
     const now = performance.now();
+    if (this.#report && now >= this.#nextReportMs) {
+      this.#nextReportMs = now + REPORT_MS;
+      console.log(JSON.stringify({ frames, ms: now }));
+    }
     if (this.#firstMs < 0) this.#firstMs = now;
     if (this.#beganMs < 0 && now >= this.#firstMs + this.#warmupMs) {
       this.#beganMs = now;

@@ -1,15 +1,15 @@
 /**
  * Sends prebuilt frames as fast as the kernel takes them.
  */
-import { attach, Transmitter } from "../../index.ts";
-import { ATTACH, frameBytes, interfaceOf, readOptions, ready, result, Window } from "./side.ts";
+import { Transmitter } from "../../index.ts";
+import { ATTACH, attachSide, frameBytes, readOptions, ready, result, Window } from "./side.ts";
 
 /** Bursts between two looks at the clock, when the runtime gets its turn too. */
 const BURSTS_PER_LOOK = 64;
 
 const options = readOptions();
 // It only sends, so that all chunks are for sending, as in the C program.
-using device = attach(interfaceOf(options), { ...ATTACH, claim: [], rings: { rx: 0 } });
+using device = attachSide(options, 0, { ...ATTACH, claim: [], rings: { rx: 0 } });
 const { umem } = device;
 const [queue] = device.queues;
 if (queue === undefined) throw new Error("the device has no queue");

@@ -8,6 +8,8 @@ import { numbered, settleAccounts, stream, turnUntil } from "./stream.ts";
 
 const SMALL = 60;
 const ETHERNET_BYTES = 14;
+/** One chunk of 4096 holds it on every card: an igb makes 3072 bytes of it (ffi/whole-frames.ts). */
+const LARGE_MTU = 2900;
 const JUMBO: LabOptions = { quiet: true, mtu: 9000 };
 /** Packets of five chunks each: 32 of them are well within every ring. */
 const WINDOW = 32;
@@ -81,6 +83,20 @@ export const jumboTests = (ground: Ground): void => {
       settleAccounts(a, b);
     },
   );
+
+  test("frames far above 1500 bytes in one chunk of 4096, without multi-buffer", () => {
+    const large = ground.lab({ quiet: true, mtu: LARGE_MTU });
+    const longest = LARGE_MTU + ETHERNET_BYTES;
+    ground.between(
+      (a, b) => {
+        expect([a.mode.multiBuffer, b.mode.multiBuffer]).toEqual([false, false]);
+        stream(a, b, { count: 500, length: (n) => SMALL + ((n * 977) % (longest - SMALL)), window: WINDOW });
+        stream(b, a, { count: 100, length: () => longest, window: WINDOW });
+      },
+      { multiBuffer: false, chunkBytes: 4096 },
+      large,
+    );
+  });
 
   where(without)("no multi-buffer: refused where it is insisted on, and the errno says by whom", () => {
     let caught: unknown;
