@@ -107,9 +107,17 @@ export const readDevices = (plan: Plan): readonly DeviceState[] => {
 
 const inside = (namespace: string): string => `nsenter --net=/run/netns/${namespace}`;
 
+/**
+ * One shell command. A card whose table still spreads frames over more queues has to be told first which ones remain; the
+ * table is its own again afterwards.
+ */
 const setChannels = (namespace: string, name: string, channels: Channels, count: number): string => {
   const words = channels.combined ? `combined ${count}` : `rx ${count} tx ${count}`;
-  return `${inside(namespace)} ethtool -L ${name} ${words}`;
+  const ethtool = (option: string, how: string): string =>
+    `${inside(namespace)} ethtool ${option} ${name} ${how}`;
+  const set = ethtool("-L", words);
+  const narrowed = [ethtool("-X", `equal ${count}`), set, ethtool("-X", "default")].join(" && ");
+  return `{ ${set} 2>/dev/null || { ${narrowed}; }; }`;
 };
 
 /** One call of `ip` for many commands: on a slow machine starting programs is what making a lab takes. */
