@@ -32,6 +32,8 @@ export interface BedFacts {
   readonly smallChunks: "counts large frames as dropped" | "is refused";
   /** Entries of the smallest fill ring that works: an igb whose own ring starves delivers frames twice (ffi/known-bad.ts). */
   readonly leastFill: number;
+  /** True where the driver wakes a socket (sendto) only while an XDP program is there, and says EINVAL otherwise. */
+  readonly sendsOnlyWithProgram: boolean;
   /** True where attaching and detaching a program restarts the interface, so that its link is down for a while. */
   readonly programRestartsLink: boolean;
 }
@@ -85,6 +87,7 @@ const veth = (xdp: "generic" | "native"): Bed => ({
     multiBuffer: kernelHasMultiBuffer(),
     smallChunks: "counts large frames as dropped",
     leastFill: 1,
+    sendsOnlyWithProgram: false,
     programRestartsLink: false,
   },
   unavailable: () => Lab.unavailable(),
@@ -140,14 +143,21 @@ const CARD_FACTS: BedFacts = {
   multiBuffer: false,
   smallChunks: "is refused",
   leastFill: 1,
+  sendsOnlyWithProgram: false,
   programRestartsLink: false,
 };
 
 /** The emulated cards of a virtual machine: virtio_net, and igb (an Intel 82576). */
 export const cardBeds = (): readonly Bed[] => [
   cards("virtio-net zero-copy", "virtio_net", 2048, CARD_FACTS),
-  // igb_xdp_setup closes and opens the interface where a program comes or goes; the link is agreed upon anew.
-  cards("igb zero-copy", "igb", 4096, { ...CARD_FACTS, leastFill: 512, programRestartsLink: true }),
+  // igb_xsk_wakeup refuses to send without a program; igb_xdp_setup closes and opens the interface where one comes or goes,
+  // and the link is agreed upon anew.
+  cards("igb zero-copy", "igb", 4096, {
+    ...CARD_FACTS,
+    leastFill: 512,
+    sendsOnlyWithProgram: true,
+    programRestartsLink: true,
+  }),
 ];
 
 /** True (skip) where the bed cannot be had here. */

@@ -10,6 +10,7 @@ import * as abi from "../../ffi/sys/abi.ts";
 import { ERRNO, errno } from "../../ffi/sys/errno.ts";
 import { sendto, word } from "../../ffi/sys/libc.ts";
 import { kernelVersion } from "../../ffi/sys/machine.ts";
+import { SteerProgram } from "../../ffi/xdp/program.ts";
 import { ConsumerRing, ProducerRing } from "../../ffi/xsk/ring.ts";
 import { bindRaw, closeRaw, openRaw, readStatistics } from "../../ffi/xsk/setup.ts";
 import { Loop, MAX_PACKET_CHUNKS, OwnerError, Transmitter, Umem, type XdpDevice } from "../../index.ts";
@@ -153,7 +154,14 @@ export const descriptorsSuite = (bed: Bed): void => {
     ): { readonly arrived: readonly Uint8Array[]; readonly invalid: number } => {
       const lab = ground.lab(shape);
       using b = ground.open("b", { multiBuffer }, lab);
-      const open = (): RawSender => new RawSender(lab.a.name, mode | flags);
+      using program = SteerProgram.load({ queues: 1 });
+      const open = (): RawSender => {
+        const { name } = lab.a;
+        // With nothing in its map it passes everything on: the sender is still a raw one.
+        if (bed.facts.sendsOnlyWithProgram)
+          program.attach({ ifindex: getLink(name).index, interface: name, mode: bed.attach.xdp });
+        return new RawSender(name, mode | flags);
+      };
       using sender = inNamespace(lab.namespace("a"), open);
       const arrived: Uint8Array[] = [];
       using loop = new Loop({ mode: "spin" });
