@@ -80,7 +80,11 @@ describe("the machine", () => {
       machineFindings(POOR)
         .filter((each) => each.answer === "yes")
         .map((each) => each.name),
-    ).toEqual(["safe transmit in copy mode", "a full completion ring is told"]);
+    ).toEqual([
+      "safe transmit in copy mode",
+      "a full completion ring is told",
+      "a bad packet of several chunks is dropped whole",
+    ]);
     expect(machineFindings(DARK).filter((each) => each.answer === "yes")).toEqual([]);
     expect(named(machineFindings(DARK), "CAP_BPF").answer).toBe("unknown");
     expect(named(machineFindings(POOR), "CAP_BPF").answer).toBe("no");
