@@ -78,7 +78,7 @@ const udpClient = (lab: Lab, address: string, count: number) =>
        wanted = "datagram " + n + " " + "x".repeat(n % 1000);
        const { promise, resolve } = Promise.withResolvers();
        wake = resolve;
-       const late = setTimeout(resolve, 1000);
+       const late = setTimeout(resolve, 5000);
        socket.send(wanted, ${UDP_PORT}, "${address}");
        await promise;
        clearTimeout(late);

@@ -8,8 +8,8 @@ import { settleAccounts } from "./stream.ts";
 
 /** An igb agrees with its peer on a speed in 2 to 3 s; an emulated processor takes several times that. */
 const LINK_LIMIT_MS = 20_000;
-/** Far above what a card needs for a few hundred frames, also on an emulated processor. */
-const EVENTUALLY_LIMIT_MS = 4000;
+/** Far above what a card needs for a few hundred frames, and a kernel to ask for an address again, also on an emulated processor. */
+const EVENTUALLY_LIMIT_MS = 10_000;
 const EVENTUALLY_STEP_MS = 2;
 
 /** Waits until both ends of every pair of a lab carry frames, where attaching and detaching interrupts them. */

@@ -64,15 +64,16 @@ export const statisticsTests = (ground: Ground): void => {
     settleAccounts(a, b);
   });
 
-  where(refusesSmallChunks)("chunks that the MTU does not fit into: no bind, and EINVAL says why", () => {
+  where(refusesSmallChunks)("chunks that the MTU does not fit into: no bind, and the errno says why", () => {
     let caught: unknown;
     try {
-      ground.open("b", SMALL_CHUNKS).close();
+      ground.open("b", { ...SMALL_CHUNKS, chunkBytes: 2048 }).close();
     } catch (error) {
       caught = error;
     }
     expect(caught).toBeInstanceOf(SystemError);
-    expect((caught as SystemError).code).toBe("EINVAL");
+    // The kernel's own word, or ours for a card that would cut frames there.
+    expect((caught as SystemError).code).toBe(ground.bed.umem.chunkBytes > 2048 ? "EMSGSIZE" : "EINVAL");
     ground.between((a, b) => stream(a, b, { count: 100, length: () => SMALL }));
   });
 
