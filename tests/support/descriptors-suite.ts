@@ -45,6 +45,7 @@ class RawSender {
   readonly #raw = openRaw(this.umem, RINGS);
   readonly #tx = new ProducerRing(this.#raw.tx!.layout);
   readonly #completion = new ConsumerRing(this.#raw.completion.layout);
+  #busy = 0;
 
   /** In the interface's namespace: that is where a socket is for life. */
   constructor(interfaceName: string, flags: number) {
@@ -52,8 +53,9 @@ class RawSender {
     bindRaw(this.#raw.fd, { ifindex: index, interface: name, queue: 0, queueCount: 1 }, flags, -1);
   }
 
+  /** Descriptors that the kernel refused: by its counter, or, before Linux 6.6 for one of no length, by EBUSY. */
   get invalid(): number {
-    return readStatistics(this.#raw.fd).txInvalidDescs;
+    return readStatistics(this.#raw.fd).txInvalidDescs + this.#busy;
   }
 
   /** Writes packet `number` at `address`. */
@@ -79,7 +81,10 @@ class RawSender {
     while (this.#tx.pending() > 0) {
       if (performance.now() > end) throw new Error(`the kernel left ${this.#tx.pending()} descriptors`);
       const status = sendto(this.#raw.fd, null, NOTHING, abi.MSG_DONTWAIT, null, 0);
-      if (status < 0 && errno() !== ERRNO.EAGAIN) throw new Error(`sendto: errno ${errno()}`);
+      const code = status < 0 ? errno() : 0;
+      // Taken from the ring and thrown away.
+      if (code === ERRNO.EBUSY) this.#busy += 1;
+      else if (code !== 0 && code !== ERRNO.EAGAIN) throw new Error(`sendto: errno ${code}`);
       this.#completion.release(this.#completion.peek(RINGS.completion));
     }
   }
