@@ -64,9 +64,19 @@ if (unknown !== undefined) {
   console.error(`there is no tier "${unknown}"; there are ${TIERS.join(", ")}`);
   process.exit(2);
 }
+/** In the virtual machine: an emulated processor stands still for seconds when its host has other work. */
+const mayTryAgain = process.env.MILLRACE_VM === "1";
+
 let total: Tally = NO_TALLY;
 for (const tier of wanted.length > 0 ? wanted : TIERS) {
-  for (const file of filesOf(tier)) total = plus(total, await runFile(file));
+  for (const file of filesOf(tier)) {
+    let tally = await runFile(file);
+    if (tally.failed > 0 && mayTryAgain) {
+      console.log("     once more; what fails twice has failed:");
+      tally = await runFile(file);
+    }
+    total = plus(total, tally);
+  }
 }
 console.log(formatTally(total));
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
