@@ -6,9 +6,9 @@
  * What fails on the way undoes what was done before it.
  */
 import { type Mode, type Refusal, XdpDevice } from "./device.ts";
+import { climb, type Ground } from "./ladder.ts";
 import { ethtoolFacts, rxQueueCount } from "./net/ethtool.ts";
 import { getLink } from "./net/link.ts";
-import { climb, type Ground } from "./ladder.ts";
 import { LinkWatcher } from "./net/link-watcher.ts";
 import { inNamespace } from "./net/namespace.ts";
 import { realRxQueues } from "./net/queues.ts";
@@ -17,6 +17,7 @@ import { SocketReports } from "./report.ts";
 import * as abi from "./sys/abi.ts";
 import { ERRNO, SystemError } from "./sys/errno.ts";
 import { usleep } from "./sys/libc.ts";
+import { type ChunkShape, cutFrames } from "./whole-frames.ts";
 import { type AttachResult, SteerProgram } from "./xdp/program.ts";
 import {
   bindRaw,
@@ -29,7 +30,6 @@ import {
   US_PER_MS,
 } from "./xsk/setup.ts";
 import { QueueWatch, queueTaken } from "./xsk/queue-watch.ts";
-import { type ChunkShape, cutFrames } from "./whole-frames.ts";
 import { XskSocket } from "./xsk/socket.ts";
 import { MAX_SOCKETS_PER_UMEM, Umem } from "./xsk/umem.ts";
 import { DEFAULT_CHUNK_BYTES, DEFAULT_HEADROOM_BYTES, LARGEST_CHUNK_BYTES } from "./xsk/umem-options.ts";

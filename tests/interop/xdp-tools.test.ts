@@ -4,8 +4,9 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { attach, SystemError } from "../../index.ts";
+import { attach } from "../../index.ts";
 import { compilePass, hasBpfCompiler } from "../support/bpf-object.ts";
+import { failure } from "../support/failure.ts";
 import { leftBehind, strayObjects } from "../support/kernel-objects.ts";
 import { Lab } from "../support/lab.ts";
 import { skipUnless, skipWithoutLab } from "../support/skip.ts";
@@ -26,16 +27,6 @@ const runs =
 
 const pinned = (): string[] =>
   existsSync(BPFFS) ? readdirSync(BPFFS, { recursive: true, encoding: "utf8" }).sort() : [];
-
-const failure = (attempt: () => unknown): SystemError => {
-  try {
-    attempt();
-  } catch (error) {
-    if (error instanceof SystemError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-};
 
 describe.skipIf(!runs)("beside other XDP programs", () => {
   let lab: Lab;

@@ -2,18 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { attach, Loop, SystemError, Transmitter } from "../../index.ts";
 import { Lab } from "../support/lab.ts";
+import { failure } from "../support/failure.ts";
 import { skipWithoutLab } from "../support/skip.ts";
 import { numbered, settleAccounts, stream } from "../support/stream.ts";
-
-const failure = (work: () => unknown): SystemError => {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof SystemError) return error;
-    throw error;
-  }
-  throw new Error("it should have failed");
-};
 
 describe.skipIf(skipWithoutLab(Lab.unavailable()))("a packet that needs several chunks", () => {
   test.each(["native", "generic"] as const)(

@@ -8,6 +8,7 @@ import { Injector } from "../../ffi/xdp/inject.ts";
 import { SteerProgram } from "../../ffi/xdp/program.ts";
 import { addressOf } from "../../ffi/sys/memory.ts";
 import { Lab, openFds, until } from "../support/lab.ts";
+import { failure } from "../support/failure.ts";
 import { bytes, ethernet, ETHERTYPE, icmpEcho, ipv4, PROTOCOL } from "../support/packets.ts";
 import { skipWithoutLab } from "../support/skip.ts";
 import { openXskSlot } from "../support/xsk-slot.ts";
@@ -25,17 +26,6 @@ const target = (mode: "auto" | "native" | "generic", shared = false) => ({
   mode,
   shared,
 });
-
-/** The error of a call that must fail with a SystemError. */
-const failure = (work: () => unknown): SystemError => {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof SystemError) return error;
-    throw error;
-  }
-  throw new Error("it should have failed");
-};
 
 const attachedIds = (): number[] => {
   const shown = lab.exec("b", ["ip", "-j", "link", "show", "dev", lab.b.name]).stdout;

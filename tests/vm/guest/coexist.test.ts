@@ -3,8 +3,9 @@
  * order while traffic flows, and what a dead process leaves there.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { attach, type AttachOptions, SystemError, type XdpDevice } from "../../../index.ts";
+import { attach, type AttachOptions, type XdpDevice } from "../../../index.ts";
 import { type Bed, cardBeds, skipBed, VETH_BEDS } from "../../support/bed.ts";
+import { failure } from "../../support/failure.ts";
 import { compilePass } from "../../support/bpf-object.ts";
 import { CLAIMED, CoexistTraffic, FILTERED, KERNELS } from "../../support/coexist-traffic.ts";
 import { eventually, Ground } from "../../support/ground.ts";
@@ -55,16 +56,6 @@ const ALL_ORDERS: readonly (readonly Step[])[] = [
   ["ours", "filter", "third"],
   ["ours", "third", "filter"],
 ];
-
-const failure = (attempt: () => unknown): SystemError => {
-  try {
-    attempt();
-  } catch (error) {
-    if (error instanceof SystemError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-};
 
 const suite = (bed: Bed): void => {
   const ground = new Ground(bed);
