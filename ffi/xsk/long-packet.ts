@@ -1,5 +1,8 @@
-/** A packet of several chunks where the socket has no multi-buffer: refused by name, before the kernel makes nonsense of it. */
+/** Packets of several chunks: how many the kernel takes, and the refusal by name where the socket has no multi-buffer. */
 import { ERRNO, SystemError } from "../sys/errno.ts";
+
+/** Chunks of one packet that the kernel takes: MAX_SKB_FRAGS (17) and the head, include/linux/skbuff.h. */
+export const MAX_PACKET_CHUNKS = 18;
 
 /** Throws SystemError (EMSGSIZE): the kernel would drop all chunks but the last, and send that as a packet of its own. */
 export const refuseLong = (queue: number, chunks: number, roomBytes: number): never => {

@@ -17,7 +17,7 @@ import { ERRNO, errno, errnoName } from "../sys/errno.ts";
 import { recvfrom, sendto, usleep, word } from "../sys/libc.ts";
 import { absentConsumer, absentProducer } from "./absent.ts";
 import type { BurstColumns, SocketHost } from "./host.ts";
-import { refuseLong } from "./long-packet.ts";
+import { MAX_PACKET_CHUNKS, refuseLong } from "./long-packet.ts";
 import { ConsumerRing, ProducerRing } from "./ring.ts";
 import type { LetGo } from "./departed.ts";
 import { closeRaw, readStatistics, type RawSocket, US_PER_MS, type XdpStatistics } from "./setup.ts";
@@ -94,6 +94,10 @@ export class XskSocket implements Member {
 
   get boundFd(): number {
     return this.#boundFd;
+  }
+
+  get maxChunks(): number {
+    return this.umem.negotiated?.multiBuffer === false ? 1 : MAX_PACKET_CHUNKS;
   }
 
   /** True where the device itself writes and reads the umem. */
@@ -179,8 +183,7 @@ export class XskSocket implements Member {
 
   reserve(chunks: number): boolean {
     // The kernel would throw away all but the last chunk, and send that as a packet of its own.
-    if (chunks > 1 && this.umem.negotiated?.multiBuffer === false)
-      refuseLong(this.index, chunks, this.umem.roomBytes);
+    if (chunks > 1 && this.maxChunks === 1) refuseLong(this.index, chunks, this.umem.roomBytes);
     if (this.#tx.free(chunks) >= chunks) return true;
     this.#counts.txFull += 1;
     return false;

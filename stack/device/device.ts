@@ -66,6 +66,8 @@ export interface Queue {
   /** The device's number for it. */
   readonly index: number;
   readonly umem: Umem;
+  /** Chunks that one packet may have: 1 where the device sends none of several. */
+  readonly maxChunks: number;
   /**
    * Moves arrived chunks into `burst`, whole packets only, and returns how many chunks; their owner is then lent.
    * 0 when nothing is there.
@@ -123,6 +125,11 @@ export interface Device {
   readonly mtu: number;
   /** File descriptors that become readable when frames or link events wait; empty for devices made of memory. */
   readonly fds: readonly number[];
+  /**
+   * True while received frames wait that no descriptor tells of; a loop that receives them does not sleep then. Devices
+   * with descriptors leave it out.
+   */
+  readonly waiting?: boolean;
   /** True until `close`, or until the device is gone. */
   readonly open: boolean;
   /** The next link event that has not been taken yet. Cheap to ask, but not free: once a turn, not once a packet. */

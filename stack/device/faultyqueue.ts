@@ -24,6 +24,7 @@ const SCRATCH_CHUNKS = 64;
 export class FaultyQueue implements Queue {
   readonly index: number;
   readonly umem: Umem;
+  readonly maxChunks: number;
   readonly #inner: Queue;
   readonly #device: { readonly open: boolean };
   readonly #clock: Clock;
@@ -39,6 +40,7 @@ export class FaultyQueue implements Queue {
     const { random, clock, holdPackets, rates, counters } = faults;
     this.index = inner.index;
     this.umem = inner.umem;
+    this.maxChunks = inner.maxChunks;
     this.#inner = inner;
     this.#device = device;
     this.#clock = clock;

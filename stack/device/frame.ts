@@ -30,11 +30,12 @@ const END_TEXT: Readonly<Record<number, string>> = {
   [END.closed]: "its umem is closed",
 };
 
-/** A frame was used after its end. */
+/** A frame, or what lies in it, was used after its end. */
 export class FrameEndedError extends Error {
   override readonly name = "FrameEndedError";
-  constructor(use: string, end: number) {
-    super(`cannot ${use} this frame: ${END_TEXT[end] ?? "it has ended"}`);
+  /** `what` names things that end as frames do: a datagram. */
+  constructor(use: string, end: number, what = "frame") {
+    super(`cannot ${use} this ${what}: ${END_TEXT[end] ?? "it has ended"}`);
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import { ChunkRing } from "./chunkring.ts";
 import type { Burst, Queue } from "./device.ts";
+import { MAX_PACKET_CHUNKS } from "./transmit.ts";
 import { OWNER, type ChunkHolder, type MemoryUmem } from "./pool.ts";
 
 /** Counters that a device's queues share; see MemoryStatistics. */
@@ -35,6 +36,7 @@ export const FRAME_OVERHEAD_BYTES = 14 + 4;
 export class MemoryQueue implements Queue, ChunkHolder {
   readonly index: number;
   readonly umem: MemoryUmem;
+  readonly maxChunks = MAX_PACKET_CHUNKS;
   readonly #host: QueueHost;
   readonly #counters: QueueCounters;
   readonly #tx: ChunkRing;

@@ -69,6 +69,7 @@ const MAX_PIECES = 64;
 class RecordedQueue implements Queue {
   readonly index: number;
   readonly umem: Umem;
+  readonly maxChunks: number;
   readonly #inner: Queue;
   readonly #recorder: Recorder;
   readonly #rx: boolean;
@@ -82,6 +83,7 @@ class RecordedQueue implements Queue {
   constructor(inner: Queue, recorder: Recorder, taps: { readonly rx: boolean; readonly tx: boolean }) {
     this.index = inner.index;
     this.umem = inner.umem;
+    this.maxChunks = inner.maxChunks;
     this.#inner = inner;
     this.#recorder = recorder;
     this.#rx = taps.rx;

@@ -1,6 +1,7 @@
 /**
  * A device that receives what a capture file holds, as fast as it is asked or by the packets' own times.
  */
+import { MAX_PACKET_CHUNKS } from "./transmit.ts";
 import { CaptureReader } from "./capture.ts";
 import type { CapturePacket } from "./captureformat.ts";
 import type { Burst, Clock, Device, DeviceStatistics, LinkEvent, Queue, Umem } from "./device.ts";
@@ -33,6 +34,7 @@ export class Replay implements Device, Queue {
   readonly fds: readonly number[] = [];
   readonly queues: readonly Queue[] = [this];
   readonly index = 0;
+  readonly maxChunks = MAX_PACKET_CHUNKS;
   readonly #reader: CaptureReader;
   readonly #clock: Clock | undefined;
   readonly #speed: number;

@@ -2,9 +2,9 @@
  * What becomes of an error that somebody's handler threw: counted, told to the program, never the end of the loop.
  */
 
-/** Whose code threw. `name` is the device's or the signal's name, or the kind of timer. */
+/** Whose code threw. `name` is the device's, the signal's or the source's name, or the kind of timer or event. */
 export interface ErrorSource {
-  readonly kind: "frame" | "burst" | "link" | "timer" | "signal" | "device";
+  readonly kind: "frame" | "burst" | "link" | "timer" | "signal" | "device" | "source" | "event";
   readonly name: string;
 }
 

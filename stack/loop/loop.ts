@@ -1,27 +1,35 @@
 /**
  * One event loop whose events carry the data: frames, link changes, timers and signals arrive in the same turn.
  *
- * A turn receives bursts and calls handlers, then link events, due timers and signals, and submits what was sent; its
- * work is bounded, so nothing starves. Between turns the waiter lets the rest of the program run (servers, promises,
- * timers of the runtime), and an idle loop sleeps in it. Clock, waiter and signals are arguments.
+ * A turn receives bursts and calls handlers, then link events and those of watched sources, due timers and signals, and
+ * submits what was sent; its work is bounded, so nothing starves. Between turns the waiter lets the rest of the program
+ * run (servers, promises, timers of the runtime), and an idle loop sleeps in it. `run` takes the turns, or whoever
+ * iterates over `events`. Clock, waiter and signals are arguments.
  */
 import type { Clock, Device, Waiter } from "../device/device.ts";
-import { ErrorReporter, type ErrorSource } from "./errors.ts";
-import type { LinkHandler, Member } from "./member.ts";
-import { Members } from "./members.ts";
+import type { EventSource } from "../device/routesource.ts";
+import { Drive } from "./drive.ts";
+import { ErrorReporter } from "./errors.ts";
+import { EventBus, type EventHandler, type LoopEvent } from "./events.ts";
+import { EventStream, type BurstEvent, type EventsOptions } from "./eventstream.ts";
+import { HeldReceiver } from "./held.ts";
+import type { LinkHandler } from "./member.ts";
+import { checkFunction, Members } from "./members.ts";
 import { checkLoopOptions, type LoopOptions, type LoopStatistics, type WaitMode } from "./options.ts";
 import { Receiver, type BurstHandler, type FrameHandler } from "./receiver.ts";
 import { Signals } from "./signals.ts";
+import { Sources } from "./sources.ts";
 import { Handle, type Subscription } from "./subscription.ts";
 import { Timers, type Timer } from "./timers.ts";
 
-/** How often a busy loop asks devices for link events, in ms. After a sleep it asks at once. */
+/** How often a busy loop asks devices for link events, and sources for theirs, in ms. After a sleep it asks at once. */
 export const LINK_EVERY_MS = 5;
 
 export class Loop {
   readonly mode: WaitMode;
   readonly #clock: Clock;
   readonly #waiter: Waiter;
+  readonly #drive: Drive;
   readonly #burst: number;
   readonly #spinMs: number;
   readonly #napMs: number;
@@ -29,32 +37,37 @@ export class Loop {
   readonly #members: Members;
   readonly #timers: Timers;
   readonly #signals: Signals;
+  readonly #sources: Sources;
+  readonly #bus: EventBus;
   readonly #received = { bursts: 0, packets: 0 };
   #nowMs: number;
   #lastLinkMs = -Infinity;
   #lastFrameMs = -Infinity;
   #inTurn = false;
-  #stopping = false;
   #closed = false;
-  #ended: (() => void) | undefined;
-  #running: Promise<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #events: { end(): void } | undefined;
   #turns = 0;
   #idleTurns = 0;
   #timersRun = 0;
   #signalsRun = 0;
   #linkEvents = 0;
+  #sourceEvents = 0;
   #sleeps = 0;
 
   constructor(options: LoopOptions) {
     const { mode, burst, spinMs, napMs } = checkLoopOptions(options);
     this.#clock = options.clock;
     this.#waiter = options.waiter;
+    this.#drive = this.#createDrive();
     this.mode = mode;
     this.#burst = burst;
     this.#spinMs = spinMs;
     this.#napMs = napMs;
     this.#errors = new ErrorReporter(options.onError);
     this.#members = new Members(this.#errors);
+    this.#sources = new Sources(this.#errors);
+    this.#bus = new EventBus(this.#errors);
     this.#nowMs = this.#clock.nowMs();
     this.#timers = new Timers(
       () => Math.max(this.#nowMs, this.#clock.nowMs()),
@@ -75,48 +88,53 @@ export class Loop {
     return this.#timers.nextMs;
   }
 
-  /** True from `run` until it has ended. */
+  /** True from `run` or `events` until it has ended. */
   get running(): boolean {
-    return this.#running !== undefined;
+    return this.#drive.driver !== undefined;
   }
 
   /** Calls `handler` with each frame that arrives. A device has one receiver: a second one throws a TypeError. */
   receive(device: Device, handler: FrameHandler): Subscription {
-    return this.#subscribe(device, handler, undefined, "frame");
+    this.#assertOpen();
+    checkFunction("frame", handler);
+    return this.#members.subscribe(device, "frame", (failed) => {
+      return new Receiver(device, this.#burst, handler, undefined, failed, this.#members);
+    });
   }
 
   /** Calls `handler` with each burst of frames that arrives; all of them end when it returns. */
   bursts(device: Device, handler: BurstHandler): Subscription {
-    return this.#subscribe(device, undefined, handler, "burst");
+    this.#assertOpen();
+    checkFunction("burst", handler);
+    return this.#members.subscribe(device, "burst", (failed) => {
+      return new Receiver(device, this.#burst, undefined, handler, failed, this.#members);
+    });
   }
 
   /** Calls `handler` with each change of the device's link. After "gone" the device has left the loop. */
   link(device: Device, handler: LinkHandler): Subscription {
-    checkFunction("link", handler);
-    const member = this.#join(device);
-    // A function of its own, so that the same handler may be given twice and taken off once.
-    const own: LinkHandler = (event) => handler(event);
-    member.linkHandlers = [...member.linkHandlers, own];
-    return new Handle(
-      () => member.linkHandlers.includes(own),
-      () => {
-        member.linkHandlers = member.linkHandlers.filter((other) => other !== own);
-        this.#members.leaveUnwanted(member);
-      },
-    );
+    this.#assertOpen();
+    return this.#members.link(device, handler);
+  }
+
+  /**
+   * Calls `handler` once when the device leaves the loop, for whatever reason: it is closed or gone, it failed, nobody
+   * wants it here any more, or the loop closes. It must be in the loop, and this does not keep it there.
+   */
+  left(device: Device, handler: () => void): Subscription {
+    this.#assertOpen();
+    return this.#members.left(device, handler);
   }
 
   /** Flushes a device that only sends at the end of each turn. */
   add(device: Device): void {
-    this.#join(device).holds += 1;
+    this.#assertOpen();
+    this.#members.add(device);
   }
 
   /** Takes back one `add`. A device that was not added is left as it is. */
   remove(device: Device): void {
-    const member = this.#members.find(device);
-    if (member === undefined || member.holds === 0) return;
-    member.holds -= 1;
-    this.#members.leaveUnwanted(member);
+    this.#members.remove(device);
   }
 
   /** Runs `fn` once, `ms` from now: never early, at most a turn late. */
@@ -148,20 +166,60 @@ export class Loop {
     );
   }
 
+  /**
+   * Asks `source` for its events: after a sleep, which its descriptors end, and every LINK_EVERY_MS while the loop is
+   * busy. What it throws is reported; it is asked again. Throws a TypeError for what is no source.
+   */
+  watch(source: EventSource): Subscription {
+    this.#assertOpen();
+    return this.#sources.watch(source);
+  }
+
+  /** Calls `handler` with each event that is emitted, of whatever kind. */
+  on(handler: EventHandler): Subscription {
+    this.#assertOpen();
+    return this.#bus.on(handler);
+  }
+
+  /** Delivers `event` to the handlers before it returns. Never throws: what they throw is reported. */
+  emit(event: LoopEvent): void {
+    this.#bus.emit(event);
+  }
+
   /** Takes turns until `stop`; the promise then resolves. A second call while it runs gives the same promise. */
   run(): Promise<void> {
     this.#assertOpen();
-    if (this.#running !== undefined) return this.#running;
-    this.#stopping = false;
-    this.#running = new Promise((resolve) => (this.#ended = resolve));
+    if (this.#drive.driver === "run") return this.#running;
+    this.#drive.claim("run");
     this.#lastFrameMs = this.#clock.nowMs();
-    this.#waiter.yield(this.#step);
+    this.#running = this.#drive.until();
     return this.#running;
   }
 
-  /** Ends `run` after the present turn. From anywhere; does nothing while the loop doesn't run. */
+  /**
+   * What happens, in bursts: `for await (const burst of loop.events({ devices: [eth] }))` takes the loop's turns itself,
+   * in place of `run`. Frames are lent until the next burst is asked for; arrays and events are reused. `E` names the
+   * kinds of events that the program emits, which come in the bursts too. Ends with `stop`, `close` and `break`.
+   */
+  events<E extends LoopEvent = never>(options: EventsOptions = {}): EventStream<BurstEvent | E> {
+    this.#assertOpen();
+    const members = this.#members;
+    const stream = new EventStream<BurstEvent | E>(this, this.#drive, options, {
+      hold: (device, sink) => {
+        return members.subscribe(device, "burst", (failed) => {
+          return new HeldReceiver(device, this.#burst, failed, members, sink);
+        });
+      },
+      flush: () => members.flush(),
+    });
+    this.#lastFrameMs = this.#clock.nowMs();
+    this.#events = stream;
+    return stream;
+  }
+
+  /** Ends `run` or `events` after the present turn. From anywhere; does nothing while the loop doesn't run. */
   stop(): void {
-    if (this.#running !== undefined) this.#stopping = true;
+    this.#drive.stop();
   }
 
   /**
@@ -170,6 +228,12 @@ export class Loop {
    */
   turn(nowMs: number = this.#clock.nowMs()): boolean {
     this.#assertOpen();
+    if (this.#drive.driver === "events")
+      throw new TypeError("loop.events() takes the turns of the loop itself: end it before calling turn()");
+    return this.#turn(nowMs);
+  }
+
+  #turn(nowMs: number): boolean {
     if (this.#inTurn) throw new Error("a handler called turn(): turns do not nest");
     this.#inTurn = true;
     this.#nowMs = Math.max(nowMs, this.#nowMs);
@@ -189,6 +253,7 @@ export class Loop {
       timers: this.#timersRun,
       signals: this.#signalsRun,
       linkEvents: this.#linkEvents,
+      sourceEvents: this.#sourceEvents,
       sleeps: this.#sleeps,
       handlerErrors: this.#errors.count,
       devices: this.#members.count,
@@ -198,30 +263,34 @@ export class Loop {
   /** Ends everything: handlers, timers, signals, the run, the waiter. Devices stay open: they are their owner's. */
   close(): void {
     if (this.#closed) return;
+    this.#events?.end();
     this.#members.flush();
     this.#closed = true;
     this.#members.leaveAll();
     this.#timers.clear();
     this.#signals.clear();
+    this.#sources.clear();
+    this.#bus.clear();
     this.#waiter.close();
-    this.#finish();
+    this.#drive.release();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  /** What the waiter calls: a turn, and a sleep with a turn after it where there is nothing to do. */
-  readonly #step = (): void => {
-    if (this.#closed) return;
-    if (!this.#stopping && !this.turn() && !this.#stopping && this.#maySleep()) {
-      this.#sleep();
-      // What woke us is handled here and now. Yielding first would let sends of the program wait behind the next sleep.
-      this.turn();
-    }
-    if (this.#stopping) this.#finish();
-    else if (!this.#closed) this.#waiter.yield(this.#step);
-  };
+  #createDrive(): Drive {
+    const isClosed = (): boolean => this.#closed;
+    const engine = {
+      get closed() {
+        return isClosed();
+      },
+      turn: () => this.#turn(this.#clock.nowMs()),
+      maySleep: () => this.#maySleep(),
+      sleep: () => this.#sleep(),
+    };
+    return new Drive(engine, this.#waiter);
+  }
 
   #work(): boolean {
     const frames = this.#received.packets;
@@ -229,11 +298,7 @@ export class Loop {
     const received = this.#received.packets !== frames;
     if (received) this.#lastFrameMs = this.#nowMs;
     let events = 0;
-    if (this.#members.sawClosed || this.#nowMs - this.#lastLinkMs >= LINK_EVERY_MS) {
-      this.#lastLinkMs = this.#nowMs;
-      events += this.#members.takeLinkEvents();
-      this.#linkEvents += events;
-    }
+    if (this.#members.sawClosed || this.#nowMs - this.#lastLinkMs >= LINK_EVERY_MS) events = this.#ask();
     const timers = this.#timers.run(this.#nowMs);
     this.#timersRun += timers;
     const signals = this.#signals.run();
@@ -241,9 +306,21 @@ export class Loop {
     events += timers + signals;
     this.#members.flush();
     this.#turns += 1;
-    const worked = received || events > 0;
+    // What waits in memory is work of the next turn, so neither a sleep nor a simulation's jump comes in between.
+    const worked = received || events > 0 || this.#members.waiting;
     if (!worked) this.#idleTurns += 1;
     return worked;
+  }
+
+  /** Asks devices and sources what has happened besides frames; returns how many events that was. */
+  #ask(): number {
+    const links = this.#members.takeLinkEvents();
+    const told = this.#sources.take();
+    this.#linkEvents += links;
+    this.#sourceEvents += told;
+    // A source takes a bounded part of what it has: one that had something is asked again in the next turn.
+    this.#lastLinkMs = told > 0 ? -Infinity : this.#nowMs;
+    return links + told;
   }
 
   #maySleep(): boolean {
@@ -252,8 +329,10 @@ export class Loop {
   }
 
   #sleep(): void {
-    const fds = this.#members.takeNewFds();
-    if (fds !== undefined) this.#waiter.watch(fds);
+    const devicesChanged = this.#members.takeChanged();
+    if (this.#sources.takeChanged() || devicesChanged) {
+      this.#waiter.watch([...this.#members.fds, ...this.#sources.fds]);
+    }
     const untilTimerMs = this.#timers.nextMs - this.#clock.nowMs();
     if (untilTimerMs <= 0) return;
     this.#sleeps += 1;
@@ -261,52 +340,7 @@ export class Loop {
     this.#lastLinkMs = -Infinity;
   }
 
-  #finish(): void {
-    const ended = this.#ended;
-    this.#ended = undefined;
-    this.#running = undefined;
-    this.#stopping = false;
-    ended?.();
-  }
-
-  #subscribe(
-    device: Device,
-    onFrame: FrameHandler | undefined,
-    onBurst: BurstHandler | undefined,
-    kind: "frame" | "burst",
-  ): Subscription {
-    checkFunction(kind, onFrame ?? onBurst);
-    if (this.#members.find(device)?.receiver !== undefined) {
-      throw new TypeError(
-        `device "${device.name}" has a receiver in this loop; close that subscription first`,
-      );
-    }
-    const member = this.#join(device);
-    const source: ErrorSource = { kind, name: device.name };
-    const failed = (error: unknown): void => this.#errors.report(error, source);
-    const receiver = new Receiver(device, this.#burst, onFrame, onBurst, failed, this.#members);
-    member.receiver = receiver;
-    return new Handle(
-      () => member.receiver === receiver,
-      () => {
-        receiver.close();
-        if (member.receiver === receiver) member.receiver = undefined;
-        this.#members.leaveUnwanted(member);
-      },
-    );
-  }
-
-  #join(device: Device): Member {
-    this.#assertOpen();
-    return this.#members.join(device);
-  }
-
   #assertOpen(): void {
     if (this.#closed) throw new TypeError("this loop is closed");
   }
 }
-
-const checkFunction = (kind: string, handler: unknown): void => {
-  if (typeof handler !== "function")
-    throw new TypeError(`a ${kind} handler is a function, not ${typeof handler}`);
-};

@@ -2,7 +2,7 @@
  * A device's place in a loop: who receives from it, who hears of its link, and when it may leave.
  */
 import type { Device, LinkEvent } from "../device/device.ts";
-import type { Receiver } from "./receiver.ts";
+import type { TurnReceiver } from "./receiver.ts";
 
 export type LinkHandler = (event: LinkEvent) => void;
 
@@ -11,8 +11,10 @@ export const LINK_EVENTS_PER_TURN = 16;
 
 export class Member {
   readonly device: Device;
-  receiver: Receiver | undefined;
+  receiver: TurnReceiver | undefined;
   linkHandlers: readonly LinkHandler[] = [];
+  /** Who wants to hear that it left. They don't keep it in the loop. */
+  leftHandlers: readonly (() => void)[] = [];
   /** Times that `add` was called without `remove`. */
   holds = 0;
   /** False once it has left the loop, even while a turn still walks over it. */
@@ -37,6 +39,7 @@ export class Member {
     this.receiver?.close();
     this.receiver = undefined;
     this.linkHandlers = [];
+    this.leftHandlers = [];
     this.holds = 0;
   }
 }

@@ -3,8 +3,9 @@
  */
 import type { Device, LinkEvent } from "../device/device.ts";
 import type { ErrorReporter, ErrorSource } from "./errors.ts";
-import { LINK_EVENTS_PER_TURN, Member } from "./member.ts";
-import type { Received } from "./receiver.ts";
+import { LINK_EVENTS_PER_TURN, Member, type LinkHandler } from "./member.ts";
+import type { Received, TurnReceiver } from "./receiver.ts";
+import { Handle, type Subscription } from "./subscription.ts";
 
 /** Devices in one loop at most; each costs a look at its rings in every turn. */
 export const MAX_DEVICES = 1024;
@@ -31,6 +32,19 @@ export class Members {
     return this.#sawClosed;
   }
 
+  /** True while frames wait that no descriptor tells of: this is no moment to sleep. */
+  get waiting(): boolean {
+    for (const { receiver, device } of this.#members) {
+      if (receiver !== undefined && device.waiting === true) return true;
+    }
+    return false;
+  }
+
+  /** The descriptors of all devices. */
+  get fds(): readonly number[] {
+    return this.#members.flatMap((member) => member.device.fds);
+  }
+
   find(device: Device): Member | undefined {
     return this.#members.find((member) => member.device === device);
   }
@@ -53,12 +67,77 @@ export class Members {
   /** Sees to it that a device that frames were forwarded to is flushed; most often it is the one of the frame before. */
   forwarded(device: Device): void {
     if (device === this.#lastForwarded) return;
-    if (this.find(device) === undefined && device.open) this.join(device).holds += 1;
+    if (this.find(device) === undefined && device.open) this.add(device);
     this.#lastForwarded = device;
   }
 
+  /** Makes what `create` returns the device's receiver; `failed` reports. Throws a TypeError where there is one. */
+  subscribe<Kind extends TurnReceiver>(
+    device: Device,
+    kind: "frame" | "burst",
+    create: (failed: (error: unknown) => void) => Kind,
+  ): ReceiverSubscription<Kind> {
+    if (this.find(device)?.receiver !== undefined) {
+      throw new TypeError(
+        `device "${device.name}" has a receiver in this loop; close that subscription first`,
+      );
+    }
+    const member = this.join(device);
+    const source: ErrorSource = { kind, name: device.name };
+    const receiver = create((error) => this.#errors.report(error, source));
+    member.receiver = receiver;
+    const isActive = (): boolean => member.receiver === receiver;
+    return new ReceiverSubscription(receiver, isActive, () => {
+      receiver.close();
+      member.receiver = undefined;
+      this.#leaveUnwanted(member);
+    });
+  }
+
+  /** Calls `handler` with each change of the device's link. */
+  link(device: Device, handler: LinkHandler): Subscription {
+    checkFunction("link", handler);
+    const member = this.join(device);
+    // A function of its own, so that the same handler may be given twice and taken off once.
+    const own: LinkHandler = (event) => handler(event);
+    member.linkHandlers = [...member.linkHandlers, own];
+    return new Handle(
+      () => member.linkHandlers.includes(own),
+      () => {
+        member.linkHandlers = member.linkHandlers.filter((other) => other !== own);
+        this.#leaveUnwanted(member);
+      },
+    );
+  }
+
+  /** Calls `handler` once, when the device leaves; this does not keep it here. */
+  left(device: Device, handler: () => void): Subscription {
+    checkFunction("left", handler);
+    const member = this.find(device);
+    if (member === undefined) throw new TypeError("the device is not in this loop");
+    const own = (): void => handler();
+    member.leftHandlers = [...member.leftHandlers, own];
+    return new Handle(
+      () => member.leftHandlers.includes(own),
+      () => void (member.leftHandlers = member.leftHandlers.filter((other) => other !== own)),
+    );
+  }
+
+  /** Keeps a device here that nobody receives from. */
+  add(device: Device): void {
+    this.join(device).holds += 1;
+  }
+
+  /** Takes back one `add`. */
+  remove(device: Device): void {
+    const member = this.find(device);
+    if (member === undefined || member.holds === 0) return;
+    member.holds -= 1;
+    this.#leaveUnwanted(member);
+  }
+
   /** Takes a member out that nobody wants in the loop any more. */
-  leaveUnwanted(member: Member): void {
+  #leaveUnwanted(member: Member): void {
     if (member.joined && !member.wanted) this.#leave(member);
   }
 
@@ -66,11 +145,11 @@ export class Members {
     for (const member of this.#members) this.#leave(member);
   }
 
-  /** The descriptors to wait for, where they are not those of the last call; else undefined. */
-  takeNewFds(): readonly number[] | undefined {
-    if (!this.#changed) return undefined;
+  /** True once after devices came or went: the descriptors to wait for are others. */
+  takeChanged(): boolean {
+    const changed = this.#changed;
     this.#changed = false;
-    return this.#members.flatMap((member) => member.device.fds);
+    return changed;
   }
 
   /** Starts at another device each turn, so that none is always served first. */
@@ -157,9 +236,32 @@ export class Members {
 
   #leave(member: Member): void {
     if (!member.joined) return;
+    const handlers = member.leftHandlers;
     member.leave();
     if (member.device === this.#lastForwarded) this.#lastForwarded = undefined;
     this.#members = this.#members.filter((other) => other !== member);
     this.#changed = true;
+    for (const handler of handlers) {
+      try {
+        handler();
+      } catch (error) {
+        this.#errors.report(error, { kind: "link", name: member.device.name });
+      }
+    }
   }
 }
+
+/** A subscription that still knows its receiver. */
+export class ReceiverSubscription<Kind> extends Handle {
+  readonly receiver: Kind;
+
+  constructor(receiver: Kind, isActive: () => boolean, off: () => void) {
+    super(isActive, off);
+    this.receiver = receiver;
+  }
+}
+
+export const checkFunction = (kind: string, handler: unknown): void => {
+  if (typeof handler !== "function")
+    throw new TypeError(`a ${kind} handler is a function, not ${typeof handler}`);
+};

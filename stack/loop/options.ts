@@ -33,6 +33,8 @@ export interface LoopStatistics {
   readonly timers: number;
   readonly signals: number;
   readonly linkEvents: number;
+  /** Events that watched sources said they handled. */
+  readonly sourceEvents: number;
   readonly sleeps: number;
   /** What handlers (and the devices themselves) threw. */
   readonly handlerErrors: number;

@@ -19,6 +19,14 @@ export type BurstHandler = (frames: FrameBurst) => void;
  */
 export const BURSTS_PER_TURN = 4;
 
+/** Whoever receives a device's frames. */
+export interface TurnReceiver {
+  /** Receives what has arrived, bounded, and adds to `received`. */
+  turn(received: Received): void;
+  /** No frames after this. */
+  close(): void;
+}
+
 /** What a turn did for one device. A reused object: the loop adds it up. */
 export interface Received {
   bursts: number;
@@ -124,7 +132,7 @@ class Lane {
 }
 
 /** One device's handler and the frames that it is called with. */
-export class Receiver {
+export class Receiver implements TurnReceiver {
   readonly #device: Device;
   readonly #lanes: readonly Lane[];
   readonly #onFrame: ((frame: Frame) => unknown) | undefined;
@@ -248,7 +256,7 @@ export class Receiver {
 }
 
 /** Begins a packet of several chunks at entry `i` and returns the entry after it. */
-const beginLong = (frame: Frame, burst: Burst, i: number, count: number): number => {
+export const beginLong = (frame: Frame, burst: Burst, i: number, count: number): number => {
   let last = i;
   let total = burst.length[i]!;
   // Devices hand over whole packets; the bound by `count` keeps a faulty one from making us read past the burst.

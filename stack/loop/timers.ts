@@ -1,11 +1,16 @@
 /**
- * Timers of a loop: a binary heap by due time, run from the loop's turn, never early.
+ * Timers of a loop, run from its turn, never early: a wheel for those that are due later, a heap for those due soon.
  *
- * A timer that is moved to a later moment (a retransmission timer at every acknowledgement) keeps its place in the heap
- * and is moved when it comes up, so `restart` costs nothing then.
+ * A timer that is moved to a later moment (a retransmission timer at every acknowledgement) keeps its place and is moved
+ * when that place comes up, so `restart` costs nothing then.
  */
+import { TimerHeap } from "./heap.ts";
+import { IDLE, IN_WHEEL, TimerEntry, type Timer, type TimerOwner } from "./timer-entry.ts";
+import { MOVES_PER_TURN, TimerWheel } from "./wheel.ts";
 
-/** Timers that one loop holds at most: 2^20 of them are some 100 MB, more is a leak in the program. */
+export type { Timer } from "./timer-entry.ts";
+
+/** Timers that one loop holds at most: 2^20 of them are some 150 MB, more is a leak in the program. */
 export const MAX_TIMERS = 1 << 20;
 
 /** Timers that run in one turn at most, so that a million of them due at once don't starve the devices. */
@@ -17,25 +22,13 @@ export const MAX_TIMER_MS = 2 ** 45;
 /** The shortest period of `every` in ms; a turn is not shorter than a microsecond. */
 export const MIN_PERIOD_MS = 0.001;
 
-const IDLE = -1;
-
-/** Handed out by `after` and `every`. */
-export interface Timer {
-  /** True while it will run (again). */
-  readonly active: boolean;
-  /** It does not run any more. Idempotent. */
-  cancel(): void;
-  /** Sets it anew, `ms` from now, whether it is active or not. Allocates nothing; an `every` goes on from there. */
-  restart(ms: number): void;
-  [Symbol.dispose](): void;
-}
-
-/** Runs what is due, and says when the next is. Time is an argument: the heap has no clock of its own. */
-export class Timers {
+/** Runs what is due, and says when the next is. Time is an argument: it has no clock of its own. */
+export class Timers implements TimerOwner {
   readonly #now: () => number;
   readonly #failed: (error: unknown, kind: string) => void;
   readonly #limit: number;
-  readonly #heap: HeapTimer[] = [];
+  readonly #heap = new TimerHeap();
+  readonly #wheel: TimerWheel;
   #sequence = 0;
 
   /**
@@ -46,16 +39,17 @@ export class Timers {
     this.#now = now;
     this.#failed = failed;
     this.#limit = limit;
+    this.#wheel = new TimerWheel(now());
   }
 
   /** Timers that wait. */
   get size(): number {
-    return this.#heap.length;
+    return this.#heap.size + this.#wheel.size;
   }
 
   /** The moment that the next timer is due, in ms of the clock; Infinity without one. May be earlier, never later. */
   get nextMs(): number {
-    return this.#heap[0]?.placedMs ?? Infinity;
+    return Math.min(this.#heap.top?.placedMs ?? Infinity, this.#wheel.nextMs);
   }
 
   /** Runs `fn` once, `ms` from now or at most a turn later. Throws a RangeError where the limit is reached. */
@@ -76,13 +70,19 @@ export class Timers {
   /** Runs what is due at `nowMs`, not what those add; returns how many ran. */
   run(nowMs: number): number {
     const newest = this.#sequence;
+    const heap = this.#heap;
+    this.#wheel.sweep(nowMs, heap);
+    // A sweep of very many timers takes several turns; until it has come to a tick, an earlier one may still turn up.
+    const { clearMs } = this.#wheel;
     let ran = 0;
-    while (ran < TIMERS_PER_TURN) {
-      const timer = this.#heap[0];
-      if (timer === undefined || timer.placedMs > nowMs) break;
+    let moved = 0;
+    while (ran < TIMERS_PER_TURN && moved < MOVES_PER_TURN) {
+      const timer = heap.top;
+      if (timer === undefined || timer.placedMs > nowMs || timer.placedMs >= clearMs) break;
       if (timer.sequence !== timer.placedSequence) {
         // It was moved since it took this place: now is the moment to move it.
         this.#place(timer, timer.dueMs, timer.sequence);
+        moved += 1;
         continue;
       }
       if (timer.sequence > newest) break;
@@ -99,15 +99,38 @@ export class Timers {
 
   /** Cancels all. */
   clear(): void {
-    for (const timer of this.#heap) timer.slot = IDLE;
-    this.#heap.length = 0;
+    this.#heap.clear();
+    this.#wheel.clear();
+  }
+
+  /** Puts `timer` at `ms` from now. For TimerEntry. */
+  set(timer: TimerEntry, ms: number): void {
+    if (typeof ms !== "number") throw new TypeError(`a timer is set to a number of ms, not ${typeof ms}`);
+    if (!(ms >= 0 && ms <= MAX_TIMER_MS))
+      throw new RangeError(`a timer is set to 0 to ${MAX_TIMER_MS} ms, not ${ms}`);
+    const dueMs = this.#now() + ms;
+    if (timer.slot === IDLE) {
+      if (this.size >= this.#limit)
+        throw new RangeError(`a loop holds at most ${this.#limit} timers; cancel those that are not needed`);
+    } else if (dueMs >= timer.placedMs) {
+      timer.dueMs = dueMs;
+      timer.sequence = ++this.#sequence;
+      return;
+    }
+    this.#place(timer, dueMs, ++this.#sequence);
+  }
+
+  /** Takes `timer` out. For TimerEntry. */
+  remove(timer: TimerEntry): void {
+    if (timer.slot >= 0) this.#heap.remove(timer);
+    else if (timer.slot === IN_WHEEL) this.#wheel.remove(timer);
   }
 
   /** Takes a due timer off the heap, or on to its next period. */
-  #settle(timer: HeapTimer, nowMs: number): void {
+  #settle(timer: TimerEntry, nowMs: number): void {
     const { periodMs } = timer;
     if (periodMs === 0) {
-      this.remove(timer);
+      this.#heap.remove(timer);
       return;
     }
     const missed = Math.floor((nowMs - timer.dueMs) / periodMs);
@@ -119,127 +142,18 @@ export class Timers {
 
   #create(ms: number, periodMs: number, fn: () => void): Timer {
     if (typeof fn !== "function") throw new TypeError("a timer needs a function");
-    const timer = new HeapTimer(this, fn, periodMs);
+    const timer = new TimerEntry(this, fn, periodMs);
     this.set(timer, ms);
     return timer;
   }
 
-  /** Puts `timer` at `ms` from now. For HeapTimer. */
-  set(timer: HeapTimer, ms: number): void {
-    if (typeof ms !== "number") throw new TypeError(`a timer is set to a number of ms, not ${typeof ms}`);
-    if (!(ms >= 0 && ms <= MAX_TIMER_MS))
-      throw new RangeError(`a timer is set to 0 to ${MAX_TIMER_MS} ms, not ${ms}`);
-    const dueMs = this.#now() + ms;
-    if (timer.slot !== IDLE && dueMs >= timer.placedMs) {
-      timer.dueMs = dueMs;
-      timer.sequence = ++this.#sequence;
-      return;
-    }
-    if (timer.slot === IDLE) {
-      if (this.#heap.length >= this.#limit) {
-        throw new RangeError(`a loop holds at most ${this.#limit} timers; cancel those that are not needed`);
-      }
-      timer.slot = this.#heap.length;
-      this.#heap.push(timer);
-    }
-    this.#place(timer, dueMs, ++this.#sequence);
-  }
-
-  /** Takes `timer` off the heap. For HeapTimer. */
-  remove(timer: HeapTimer): void {
-    const { slot } = timer;
-    if (slot === IDLE) return;
-    timer.slot = IDLE;
-    const last = this.#heap.pop()!;
-    if (last === timer) return;
-    this.#heap[slot] = last;
-    last.slot = slot;
-    this.#rise(slot);
-    this.#sink(last.slot);
-  }
-
-  #place(timer: HeapTimer, dueMs: number, sequence: number): void {
+  /** Puts `timer`, wherever it is now, where its due time belongs. */
+  #place(timer: TimerEntry, dueMs: number, sequence: number): void {
+    this.remove(timer);
     timer.dueMs = dueMs;
     timer.placedMs = dueMs;
     timer.sequence = sequence;
     timer.placedSequence = sequence;
-    this.#rise(timer.slot);
-    this.#sink(timer.slot);
-  }
-
-  #rise(from: number): void {
-    const heap = this.#heap;
-    const timer = heap[from]!;
-    let slot = from;
-    while (slot > 0) {
-      const parent = (slot - 1) >> 1;
-      const above = heap[parent]!;
-      if (!before(timer, above)) break;
-      heap[slot] = above;
-      above.slot = slot;
-      slot = parent;
-    }
-    heap[slot] = timer;
-    timer.slot = slot;
-  }
-
-  #sink(from: number): void {
-    const heap = this.#heap;
-    const timer = heap[from]!;
-    let slot = from;
-    for (;;) {
-      let child = slot * 2 + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1;
-      const below = heap[child]!;
-      if (!before(below, timer)) break;
-      heap[slot] = below;
-      below.slot = slot;
-      slot = child;
-    }
-    heap[slot] = timer;
-    timer.slot = slot;
-  }
-}
-
-/** By due time; of the same due time, by the order in which they were set. */
-const before = (a: HeapTimer, b: HeapTimer): boolean =>
-  a.placedMs < b.placedMs || (a.placedMs === b.placedMs && a.sequence < b.sequence);
-
-class HeapTimer implements Timer {
-  readonly fn: () => void;
-  readonly periodMs: number;
-  readonly #timers: Timers;
-  /** Place in the heap. */
-  slot = IDLE;
-  /** When it is due. */
-  dueMs = 0;
-  /** The due time that its place in the heap was chosen by: never after `dueMs`. */
-  placedMs = 0;
-  /** Counts up with every setting: the order among timers of the same due time. */
-  sequence = 0;
-  /** The sequence that its place in the heap was chosen by. */
-  placedSequence = 0;
-
-  constructor(timers: Timers, fn: () => void, periodMs: number) {
-    this.#timers = timers;
-    this.fn = fn;
-    this.periodMs = periodMs;
-  }
-
-  get active(): boolean {
-    return this.slot !== IDLE;
-  }
-
-  cancel(): void {
-    this.#timers.remove(this);
-  }
-
-  restart(ms: number): void {
-    this.#timers.set(this, ms);
-  }
-
-  [Symbol.dispose](): void {
-    this.cancel();
+    if (!this.#wheel.add(timer)) this.#heap.add(timer);
   }
 }
