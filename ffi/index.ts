@@ -5,6 +5,7 @@ export { attach } from "./attach.ts";
 export { XdpDevice, type Mode, type Refusal, type XdpDeviceStatistics } from "./device.ts";
 export type { DeviceEvent } from "./report.ts";
 export type { AttachOptions, BindMode, XdpMode } from "./options.ts";
+export { KernelMirror, type KernelMirrorOptions, type KernelMirrorStatistics } from "./net/kernel-mirror.ts";
 export { inNamespace } from "./net/namespace.ts";
 export type { Finding } from "./finding.ts";
 export { probe, type ProbeReport } from "./probe.ts";

@@ -116,6 +116,19 @@ export class NetlinkSocket {
   }
 
   /**
+   * Only asks: `receive` brings the answer, a datagram at a time, up to the acknowledgement or the end of the dump. Returns the
+   * sequence number that the answer carries. Throws SystemError.
+   */
+  post(request: Request): number {
+    const flags = NLM_F.REQUEST | NLM_F.ACK | (request.flags ?? 0);
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    const bytes = encodeMessage(request.type, flags, this.#sequence, request.body);
+    const sent = sendto(this.#fd, bytes, word(bytes.length), 0, null, 0);
+    if (sent < 0) throw openError(request.operation, errno());
+    return this.#sequence;
+  }
+
+  /**
    * The messages of the next datagram from the kernel; "empty" when nothing waits, "overrun" when the kernel had to drop
    * notifications since the last call: then what was known must be asked for anew.
    */
@@ -163,11 +176,7 @@ export class NetlinkSocket {
   }
 
   #attempt(request: Request): Message[] | "again" {
-    const flags = NLM_F.REQUEST | NLM_F.ACK | (request.flags ?? 0);
-    this.#sequence = (this.#sequence + 1) >>> 0;
-    const bytes = encodeMessage(request.type, flags, this.#sequence, request.body);
-    const sent = sendto(this.#fd, bytes, word(bytes.length), 0, null, 0);
-    if (sent < 0) throw openError(request.operation, errno());
+    this.post(request);
     const answer: Message[] = [];
     let interrupted = false;
     for (;;) {
