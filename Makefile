@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-vm bpf demo test test-unit test-vm vm-shell check bench bench-vm lab lab-down clean
+.PHONY: help deps deps-test deps-bench deps-vm bpf demo test test-unit test-vm vm-shell check bench bench-vm lab lab-down clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 MIN_BUN := 1.4.5
@@ -13,7 +13,12 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 
 # What building and running needs, and what the tests hold us against besides.
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
-APT_TEST := xdp-tools bpftool tshark hping3 socat
+APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat
+# Peers of the host: what asks it, and what serves it.
+APT_PEERS := nmap fping arping ndisc6 traceroute mtr-tiny iputils-tracepath bind9-dnsutils knot-dnsutils dnsperf sockperf
+APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute
+# What the bench holds us against besides.
+APT_BENCH := sockperf knot-dnsutils nsd knot nodejs
 # The virtual machine's emulator, and what unpacks its kernels, which are fetched and never installed.
 APT_VM := qemu-system-x86 kmod xz-utils
 
@@ -25,7 +30,7 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# $(call install,PACKAGES): apt-get what is missing of them, and nothing where nothing is.
+# $(call install,PACKAGES): apt-get what is missing of them, and nothing where nothing is. Servers stay at rest.
 define install
 	@missing=""; for package in $(1); do \
 	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$package"; \
@@ -33,8 +38,7 @@ define install
 	if [ -n "$$missing" ]; then \
 	  command -v apt-get >/dev/null || { echo "millrace: install these by hand:$$missing"; exit 1; }; \
 	  echo "millrace: installing$$missing"; \
-	  $(SUDO) apt-get update -qq && \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  $(SUDO) sh tests/support/apt-install.sh $$missing; \
 	fi
 endef
 
@@ -49,7 +53,10 @@ deps: node_modules/.package-lock.json ## install what building and running needs
 	$(call install,$(APT_RUN))
 
 deps-test: deps ## install what the tests need besides
-	$(call install,$(APT_TEST))
+	$(call install,$(APT_TEST) $(APT_PEERS) $(APT_SERVERS))
+
+deps-bench: deps ## install what the bench needs besides
+	$(call install,$(APT_BENCH))
 
 deps-vm: deps-test ## install what the virtual machine needs besides
 	$(call install,$(APT_VM))
@@ -81,7 +88,7 @@ check: deps ## types, format and the layer rules
 	@$(BUN) fmt --check
 	@$(BUN) test tests/unit/layers.test.ts
 
-bench: bpf ## figures against C and others (root)
+bench: deps-bench bpf ## figures against C and others (root)
 	@$(SUDO) $(BUN) run bench/run.ts
 
 bench-vm: deps-vm bpf ## the same against C with zero-copy cards, in the virtual machine (root)

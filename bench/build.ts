@@ -7,7 +7,7 @@ import { join } from "node:path";
 const PEERS_FOLDER = join(import.meta.dir, "peers");
 const BUILD_FOLDER = join(import.meta.dir, "build");
 /** What every program is linked with, and what each is older or newer than. */
-const SHARED_SOURCE = "peer.c";
+const SHARED_SOURCES = ["peer.c", "frame.c"];
 const SHARED_HEADER = "peer.h";
 const XDP_SOURCE = "redirect.bpf.c";
 const XDP_OBJECT = "redirect.bpf.o";
@@ -45,12 +45,12 @@ export const build = (): void => {
     compile(XDP_OBJECT, ["clang", ...XDP_FLAGS, "-c", source(XDP_SOURCE)]);
   }
   const programs = readdirSync(PEERS_FOLDER).filter(
-    (name) => name.endsWith(".c") && name !== SHARED_SOURCE && name !== XDP_SOURCE,
+    (name) => name.endsWith(".c") && !SHARED_SOURCES.includes(name) && name !== XDP_SOURCE,
   );
   const compiler = Bun.which("gcc") === null ? "clang" : "gcc";
   for (const program of programs) {
     const target = program.slice(0, -".c".length);
-    if (!isStale(target, [program, SHARED_SOURCE, SHARED_HEADER])) continue;
-    compile(target, [compiler, ...C_FLAGS, source(program), source(SHARED_SOURCE), ...LIBRARIES]);
+    if (!isStale(target, [program, ...SHARED_SOURCES, SHARED_HEADER])) continue;
+    compile(target, [compiler, ...C_FLAGS, source(program), ...SHARED_SOURCES.map(source), ...LIBRARIES]);
   }
 };

@@ -18,6 +18,8 @@ export interface Contest {
   readonly conditions: string;
   readonly millrace: Contender;
   readonly peers: readonly Contender[];
+  /** True names the first peer in its line, too: `name/peer`. */
+  readonly everyPeerNamed?: boolean;
 }
 
 /** A failed run is tried again so many times: a machine under load may drop a packet that something waited for. */
@@ -43,9 +45,12 @@ const column = (readings: readonly Readings[], metric: string): number[] =>
     return value;
   });
 
-/** Runs `pairs` rounds. The bare name is the line against the first peer; `name/peer` those against the others. */
+/**
+ * Runs `pairs` rounds. The bare name is the line against the first peer, unless every peer is to be named; `name/peer` those
+ * against the others.
+ */
 export const hold = async (contest: Contest, pairs: number): Promise<Line[]> => {
-  const { metrics, conditions, millrace, peers } = contest;
+  const { metrics, conditions, millrace, peers, everyPeerNamed = false } = contest;
   const what = metrics[0]?.name ?? "contest";
   const ours: Readings[] = [];
   const theirs = peers.map((): Readings[] => []);
@@ -59,7 +64,7 @@ export const hold = async (contest: Contest, pairs: number): Promise<Line[]> => 
     if (peers.length === 0) return [lineOf({ name, unit, conditions }, mine, null, [])];
     return peers.map((peer, i) =>
       lineOf(
-        { name: i === 0 ? name : `${name}/${peer.name}`, unit, conditions },
+        { name: i === 0 && !everyPeerNamed ? name : `${name}/${peer.name}`, unit, conditions },
         mine,
         peer.name,
         column(theirs[i] ?? [], metric),

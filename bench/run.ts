@@ -9,7 +9,10 @@ import { parseArgs } from "node:util";
 import { Lab } from "../examples/lab.ts";
 import { build } from "./build.ts";
 import { measureClaims } from "./measure/claims.ts";
+import { measureDns } from "./measure/dns.ts";
+import { measureEcho, measureFlood } from "./measure/echo.ts";
 import { measureRing } from "./measure/ring.ts";
+import { measureRtt } from "./measure/rtt.ts";
 import { measure1500, measure9000, measureForward, measureSend, measureSmall } from "./measure/traffic.ts";
 import { measureAttach, measureIdle, measureWakeup } from "./measure/wait.ts";
 import { cablesOf, ZERO_COPY } from "./measure/zero-copy.ts";
@@ -28,6 +31,10 @@ const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   "attach.first": measureAttach,
   "wait.idle": measureIdle,
   "wait.wakeup": measureWakeup,
+  "udp.echo": measureEcho,
+  "udp.echo.flood": measureFlood,
+  "udp.rtt": measureRtt,
+  "dns.answers": measureDns,
   ...ZERO_COPY,
 };
 

@@ -27,6 +27,12 @@ export const side = (name: string): string[] => [
   join(import.meta.dir, "sides", `${name}.ts`),
 ];
 
+/** A script of the bench, under `runtime`: a peer in JavaScript. */
+export const script = (runtime: string, name: string): string[] => [
+  runtime,
+  join(import.meta.dir, "peers", name),
+];
+
 /** How many frames a program has seen since it began, and when, by its own clock. */
 export interface Report {
   readonly frames: number;
@@ -105,28 +111,27 @@ export class Actor {
     stdin.flush();
   }
 
-  /** Asks it to end, and waits. */
-  async stop(): Promise<void> {
+  /** Asks it to end, and waits. Returns its own words on stderr. */
+  async stop(): Promise<string> {
     this.#process.kill("SIGTERM");
     const limit = setTimeout(() => this.#process.kill("SIGKILL"), END_LIMIT_MS);
     await this.#process.exited;
     clearTimeout(limit);
+    return (await this.#errors).trim();
   }
 }
 
-/** Starts a program in a side of the lab on a core. */
+/** Starts a program in a side of the lab on a core, or wherever the kernel wants it. */
 export const start = (
   lab: Lab,
   where: Side,
-  core: number,
+  core: number | undefined,
   command: readonly string[],
   stdin: "pipe" | "ignore" = "ignore",
 ) => {
   const [program = "program"] = command.filter((word) => word !== process.execPath);
-  return new Actor(
-    program.replace(/^.*\//, ""),
-    lab.spawn(where, ["taskset", "-c", String(core), ...command], { stdin }),
-  );
+  const pinned = core === undefined ? command : ["taskset", "-c", String(core), ...command];
+  return new Actor(program.replace(/^.*\//, ""), lab.spawn(where, pinned, { stdin }));
 };
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

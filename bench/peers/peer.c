@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the C programs of the bench share; peer.h says what each function is for.
+ * What the C programs of the bench share, but for the frames, which are in frame.c; peer.h says what each function is for.
  */
 #include "peer.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <libgen.h>
@@ -26,8 +25,6 @@
 
 /* Seldom enough to cost nothing. */
 #define REPORT_NS (NS_PER_S / 4)
-/* Of an Ethernet address. */
-#define ADDRESS_BYTES 6
 
 volatile sig_atomic_t stopped;
 
@@ -97,12 +94,13 @@ struct options read_options(int argc, char **argv, int names)
 		{"checked", no_argument, 0, 'C'},	{"zero-copy", no_argument, 0, 'Z'},
 		{"patient", no_argument, 0, 'P'},	{"promiscuous", no_argument, 0, 'M'},
 		{"report", no_argument, 0, 'R'},
-		{"to", required_argument, 0, 't'},
+		{"to", required_argument, 0, 't'},	{"target", required_argument, 0, 'T'},
+		{"port", required_argument, 0, 'o'},	{"flows", required_argument, 0, 'F'},
 		{0, 0, 0, 0},
 	};
 	struct options o = {
 		.seconds = 2, .warmup = 1, .packet = 60, .burst = 64, .ring = 2048, .fill = 2048,
-		.chunks = 4096, .chunk = 2048, .interval = 1000, .mode = "",
+		.chunks = 4096, .chunk = 2048, .interval = 1000, .mode = "", .port = 9000, .flows = 1,
 	};
 	struct sigaction action = {.sa_handler = stop};
 	int c, index;
@@ -127,6 +125,9 @@ struct options read_options(int argc, char **argv, int names)
 		case 'R': o.report = true; break;
 		case 'M': o.promiscuous = true; break;
 		case 't': o.to = optarg; break;
+		case 'T': o.target = optarg; break;
+		case 'o': o.port = (uint32_t)number("port", optarg); break;
+		case 'F': o.flows = (uint32_t)number("flows", optarg); break;
 		default: exit(1);
 		}
 	}
@@ -305,58 +306,6 @@ void wake_tx(struct port *port)
 	if (errno == EAGAIN || errno == EBUSY || errno == ENOBUFS || errno == EINTR)
 		return;
 	fail(errno, "wake the AF_XDP socket for transmission");
-}
-
-static uint32_t sum16(const uint8_t *at, uint32_t length)
-{
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i + 1 < length; i += 2)
-		sum += read_be16(at + i);
-	return length & 1 ? sum + ((uint32_t)at[length - 1] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
-void write_frame(uint8_t *frame, uint32_t length)
-{
-	static const uint8_t start[] = {
-		0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00,			/* Ethernet */
-		0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,	/* IPv4, do not fragment */
-		0, 9, 0x23, 0x28, 0, 0, 0, 0,						/* UDP 9 -> 9000 */
-	};
-	uint8_t *ip = frame + ETHERNET_HEADER_BYTES;
-	uint8_t *udp = ip + IPV4_HEADER_BYTES;
-	uint16_t ip_length = htons((uint16_t)(length - ETHERNET_HEADER_BYTES));
-	uint32_t udp_bytes = length - ETHERNET_HEADER_BYTES - IPV4_HEADER_BYTES;
-	uint16_t udp_length = htons((uint16_t)udp_bytes);
-	uint16_t sum;
-
-	memset(frame, 0, length);
-	memcpy(frame, start, sizeof(start));
-	memcpy(ip + 2, &ip_length, 2);
-	memcpy(udp + 4, &udp_length, 2);
-	sum = fold(sum16(ip, IPV4_HEADER_BYTES));
-	memcpy(ip + 10, &sum, 2);
-	sum = fold(sum16(ip + 12, 8) + 17 + udp_bytes + sum16(udp, udp_bytes));
-	memcpy(udp + 6, &sum, 2);
-}
-
-void write_address(uint8_t *at, const char *text)
-{
-	unsigned int byte[ADDRESS_BYTES];
-	char rest;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5],
-		   &rest) != ADDRESS_BYTES)
-		fail(0, "read --to \"%s\": not an Ethernet address", text);
-	for (uint32_t i = 0; i < ADDRESS_BYTES; i++)
-		at[i] = (uint8_t)byte[i];
 }
 
 bool window_step(struct window *window, const struct options *options, uint64_t frames)

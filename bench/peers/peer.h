@@ -34,6 +34,8 @@
 #define IPV4_HEADER_BYTES 20
 #define UDP_HEADER_BYTES 8
 #define HEADERS_BYTES (ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + UDP_HEADER_BYTES)
+/* Of an Ethernet address. */
+#define ADDRESS_BYTES 6
 
 /* Where the three fields are that every receiver reads. */
 #define ETHERTYPE_AT 12
@@ -64,6 +66,9 @@ struct options {
 	bool report;		/* the running total on stdout, a few times a second */
 	bool promiscuous;	/* a sink takes frames for any address */
 	const char *to;		/* destination address of the frames, instead of the usual one; NULL for that */
+	const char *target;	/* IPv4 address that datagrams go to */
+	uint32_t port;		/* UDP port that they go to, or come in on */
+	uint32_t flows;		/* source ports that they come from */
 };
 
 struct port {
@@ -123,10 +128,22 @@ static inline uint32_t reserve_fill(struct port *port, uint32_t count)
 /* sendto() until the kernel has taken what it takes now; errors that are not "later" end the program. */
 void wake_tx(struct port *port);
 
+/* What an interface is called on the wire: its Ethernet address and its first IPv4 address, as they stand in headers. */
+struct place {
+	uint8_t mac[ADDRESS_BYTES];
+	uint8_t ipv4[4];
+};
+struct place place_of(const char *ifname);
+
 /* A UDP frame of `length` bytes from 10.0.0.1:9 to 10.0.0.2:9000, checksums complete. */
 void write_frame(uint8_t *frame, uint32_t length);
+/* Makes the IPv4 and UDP checksums of such a frame good after a change. */
+void write_checksums(uint8_t *frame, uint32_t length);
 /* Puts the six bytes of a text like 02:00:00:00:00:01 to `at`. */
 void write_address(uint8_t *at, const char *text);
+
+/* A UDP frame of one of the flows, from a place to where --to, --target and --port say. */
+void write_datagram(uint8_t *frame, uint32_t flow, const struct place *from, const struct options *options);
 
 static inline uint32_t read_be16(const uint8_t *at)
 {

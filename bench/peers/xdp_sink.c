@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The referee of tx and forward: counts the frames that arrive at the far end in its XDP program and drops them there.
+ * The referee of tx and forward: counts the frames that arrive at the far end in its XDP program and drops them there. With
+ * `--mode answers` it counts answers to datagrams only, and leaves the rest to the kernel.
  * It sleeps between two looks, so that it takes nothing from the core that is measured.
  */
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "peer.h"
@@ -39,7 +41,8 @@ int main(int argc, char **argv)
 {
 	struct options options = read_options(argc, argv, 1);
 	struct bpf_object *object = load_programs(0);
-	int map = bpf_object__find_map_fd_by_name(object, "seen");
+	bool answers = strcmp(options.mode, "answers") == 0;
+	int map = bpf_object__find_map_fd_by_name(object, answers ? "answers" : "seen");
 	int cpus = libbpf_num_possible_cpus();
 	uint64_t *per_cpu = cpus > 0 ? calloc((size_t)cpus, sizeof(*per_cpu)) : NULL;
 	struct window window = {0};
@@ -49,7 +52,7 @@ int main(int argc, char **argv)
 		fail(0, "allocate a counter for each processor");
 	if (options.promiscuous)
 		take_every_address(options.ifname[0]);
-	attach_program(object, "count_and_drop", options.ifname[0]);
+	attach_program(object, answers ? "count_answers" : "count_and_drop", options.ifname[0]);
 	ready();
 	while (window_step(&window, &options, frames)) {
 		usleep(LOOK_EVERY_US);

@@ -25,7 +25,13 @@ int main(int argc, char **argv)
 
 	if (options.packet > sizeof(frame))
 		fail(0, "generate frames of %u bytes: live mode ends at %u", options.packet, LIVE_MAX_BYTES);
-	write_frame(frame, options.packet);
+	if (options.target) {
+		struct place from = place_of(options.ifname[0]);
+
+		write_datagram(frame, 0, &from, &options);
+	} else {
+		write_frame(frame, options.packet);
+	}
 	ready();
 	while (window_step(&window, &options, sent)) {
 		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = options.packet,

@@ -38,6 +38,9 @@ export const ATTACH = {
   chunks: CHUNKS,
   chunkBytes: 2048,
 } as const satisfies AttachOptions;
+/** What a host of the bench is called: the lab's own address of its end, with everything claimed, and the C programs' port. */
+export const HOST_ADDRESS = "10.77.0.2/24";
+export const UDP_PORT = 9000;
 /** How often a loop looks at the clock. */
 export const LOOK_EVERY_MS = 2;
 
