@@ -17,13 +17,25 @@ export { CaptureReader } from "./device/capture.ts";
 export type { CaptureInterface, CapturePacket, CaptureTrouble } from "./device/captureformat.ts";
 export { faulty, type FaultOptions, type FaultRates, type FaultyDevice } from "./device/fault.ts";
 export { createBurst, Frame, FrameEndedError, Lease } from "./device/frame.ts";
+export { LoopbackDevice, type LoopbackOptions } from "./device/loopback.ts";
 export { createLink, MemoryDevice, type LinkOptions, type MemoryStatistics } from "./device/memory.ts";
 export { record, Recorder, type RecordOptions } from "./device/record.ts";
 export { Replay, type ReplayOptions } from "./device/replay.ts";
 export { DIRECTION, PcapngWriter, type Direction, type PcapngOptions } from "./device/pcapng.ts";
 export { MemoryUmem, type UmemOptions } from "./device/pool.ts";
+export type { EventSource } from "./device/routesource.ts";
 export { seededRandom, type Random } from "./device/random.ts";
 export { MAX_PACKET_CHUNKS, Transmitter } from "./device/transmit.ts";
+export type { EventHandler, LoopEvent } from "./loop/events.ts";
+export {
+  EventStream,
+  type BurstEvent,
+  type EventsOptions,
+  type LinkChangeEvent,
+  type SignalEvent,
+  type TickEvent,
+} from "./loop/eventstream.ts";
+export type { FrameEvent } from "./loop/held.ts";
 export { Loop } from "./loop/loop.ts";
 export type { LoopOptions, LoopStatistics, WaitMode } from "./loop/options.ts";
 export type { Subscription } from "./loop/subscription.ts";
@@ -31,3 +43,40 @@ export type { ErrorHandler, ErrorSource } from "./loop/errors.ts";
 export type { LinkHandler } from "./loop/member.ts";
 export { FrameBurst, type BurstHandler, type FrameHandler } from "./loop/receiver.ts";
 export type { Timer } from "./loop/timers.ts";
+export { createUdpSocket, type Attendance } from "./bun.ts";
+export {
+  readableFrames,
+  writableFrames,
+  type FrameStreamOptions,
+  type ReadableFrames,
+  type WritableFramesOptions,
+} from "./streams.ts";
+export { Host, type HostParts, type HostStatistics } from "./ip/host.ts";
+export type { Echo, EchoError, EchoHandlers, EchoReply } from "./ip/echoes.ts";
+export type { HostEvent } from "./ip/events.ts";
+export {
+  fromMac as identifiersFromMac,
+  type IdentifierSource,
+  stable as stableIdentifiers,
+  type StableIdentifierInput,
+} from "./ip/interface-identifier.ts";
+export type { Interface } from "./ip/interface.ts";
+export type { BesideOptions, HostOptions, JoinOptions, PortClaim } from "./ip/options.ts";
+export type { Route, RouteKind, RouteOrigin } from "./ip/routes.ts";
+export { DatagramBursts, type BurstOptions } from "./udp/bursts.ts";
+export { Datagram, KeptDatagram } from "./udp/datagram.ts";
+export type { EndpointText, UdpOptions } from "./udp/options.ts";
+export { Remote } from "./udp/remote.ts";
+export {
+  type DatagramHandler,
+  type PayloadWriter,
+  type SendOptions,
+  UdpSocket,
+  type UdpSocketStatistics,
+} from "./udp/socket.ts";
+export { type Notice, REFUSED, type Refused, type SoftError, type SourceFilter } from "./transport/network.ts";
+export type { Packet } from "./transport/packet.ts";
+export { IpAddress } from "./wire/address.ts";
+export { MacAddress } from "./wire/mac.ts";
+export { Prefix } from "./wire/prefix.ts";
+export { describe } from "./wire/printer.ts";

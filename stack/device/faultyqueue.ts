@@ -35,6 +35,8 @@ export class FaultyQueue implements Queue {
   readonly #ready: Packet[] = [];
   /** Chunks of a packet whose last one has not been sent yet. */
   #pieces: { address: number[]; length: number[] } = { address: [], length: [] };
+  /** Slots and chunks that a sender was told are free and has not used yet: twins and late packets must not take them. */
+  #promised = 0;
 
   constructor(inner: Queue, device: { readonly open: boolean }, faults: QueueFaults) {
     const { random, clock, holdPackets, rates, counters } = faults;
@@ -66,7 +68,9 @@ export class FaultyQueue implements Queue {
   }
 
   reserve(chunks: number): boolean {
-    return this.#inner.reserve(chunks);
+    const free = this.#inner.reserve(chunks);
+    if (free) this.#promised = Math.max(this.#promised, chunks);
+    return free;
   }
 
   send(address: number, length: number, more: boolean): boolean {
@@ -75,7 +79,9 @@ export class FaultyQueue implements Queue {
     pieces.length.push(length);
     if (more) return true;
     this.#pieces = { address: [], length: [] };
-    if (!this.#inner.reserve(pieces.address.length)) return false;
+    const chunks = pieces.address.length;
+    if (!this.#inner.reserve(chunks)) return false;
+    this.#promised = Math.max(0, this.#promised - chunks);
     this.#dispatch(createPacket(pieces.address, pieces.length));
     return true;
   }
@@ -85,6 +91,7 @@ export class FaultyQueue implements Queue {
   }
 
   flush(): void {
+    this.#promised = 0;
     this.#sendDue();
     this.#inner.flush();
   }
@@ -208,7 +215,7 @@ export class FaultyQueue implements Queue {
   }
 
   #trySubmit(packet: Packet): boolean {
-    if (!this.#inner.reserve(packet.address.length)) return false;
+    if (!this.#inner.reserve(packet.address.length + this.#promised)) return false;
     this.#submit(packet);
     return true;
   }
@@ -233,7 +240,7 @@ export class FaultyQueue implements Queue {
   }
 
   #clone(packet: Packet): Packet | undefined {
-    if (this.umem.available < packet.address.length) return undefined;
+    if (this.umem.available < packet.address.length + this.#promised) return undefined;
     const address = packet.address.map((from, i) => this.#takeCopy(from, packet.length[i]!));
     return createPacket(address, packet.length);
   }

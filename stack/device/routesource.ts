@@ -24,13 +24,7 @@ export interface SystemHop {
 }
 
 export type SystemNeighbourState =
-  | "incomplete"
-  | "reachable"
-  | "stale"
-  | "delay"
-  | "probe"
-  | "failed"
-  | "permanent";
+  "incomplete" | "reachable" | "stale" | "delay" | "probe" | "failed" | "permanent";
 
 /** One difference; `present: false` takes back what was told with the same key (interface and address, or prefix and metric). */
 export type SystemChange =
@@ -51,7 +45,8 @@ export type SystemChange =
       readonly present: boolean;
       readonly destination: Uint8Array;
       readonly prefixLength: number;
-      readonly type: "unicast" | "local" | "broadcast" | "multicast" | "blackhole" | "unreachable" | "prohibit";
+      readonly type:
+        "unicast" | "local" | "broadcast" | "multicast" | "blackhole" | "unreachable" | "prohibit";
       readonly metric: number;
       /** The address to send from where the route names one. */
       readonly source: Uint8Array | undefined;
@@ -76,6 +71,33 @@ export interface Reservation {
   release(): void;
 }
 
+/** An ICMP error that the system heard about a UDP datagram from a reserved port: ICMPv6's where addresses have 16 bytes. */
+export interface SystemSoftError {
+  readonly type: number;
+  readonly code: number;
+  /** Bytes that the path carries, where the error is about that; else 0. */
+  readonly mtu: number;
+  /** Who sent it; undefined where the system does not say. */
+  readonly reporter: Uint8Array | undefined;
+  readonly local: Uint8Array;
+  readonly localPort: number;
+  readonly remote: Uint8Array;
+  readonly remotePort: number;
+}
+
+/** Keeps ports from the programs of an operating system, and hears what ICMP says of them. */
+export interface PortKeeper {
+  /** Readable while `nextError` may have something. */
+  readonly errorFds: readonly number[];
+  /**
+   * Keeps a UDP port of an address (4 or 16 bytes; all addresses of both families if undefined) on one interface from the system's own
+   * programs. Undefined where somebody has it.
+   */
+  reserve(address: Uint8Array | undefined, port: number, interfaceIndex: number): Reservation | undefined;
+  /** The next error about a reserved port; undefined where none is known. Never blocks. */
+  nextError(): SystemSoftError | undefined;
+}
+
 /** What an operating system beside the host knows, mirrored. */
 export interface RouteSource {
   readonly fds: readonly number[];
@@ -83,11 +105,6 @@ export interface RouteSource {
   next(): SystemChange | undefined;
   /** Asks the system to find out, or confirm, a neighbour's Ethernet address; the answer comes as a change. */
   resolve(interfaceIndex: number, address: Uint8Array): void;
-  /**
-   * Keeps a UDP port of an address (4 or 16 bytes; all addresses of both families if undefined) from the system's own programs; port 0 takes
-   * one that is free. Undefined where somebody has it.
-   */
-  reserve(address: Uint8Array | undefined, port: number): Reservation | undefined;
   /** Has the system join a group (4 or 16 bytes) on an interface, so that routers and the card let its packets through. */
   joinGroup(interfaceIndex: number, group: Uint8Array): void;
   leaveGroup(interfaceIndex: number, group: Uint8Array): void;

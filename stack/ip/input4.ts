@@ -1,0 +1,189 @@
+/**
+ * IPv4 packets on their way in (RFC 1122 section 3.2.1, RFC 1812 section 5.2): judged, put together, handed over.
+ */
+import type { Frame } from "../device/frame.ts";
+import { CAST, type Packet } from "../transport/packet.ts";
+import { MAPPED } from "../wire/address.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import { PROTOCOL } from "../wire/protocol.ts";
+import type { InputPolicy } from "./handlers.ts";
+import type { Interface } from "./interface.ts";
+import type { Reassembler } from "./reassembly.ts";
+import type { Slots } from "./slots.ts";
+
+/** The first four bits of a group (RFC 1112 section 4), and of the class that nobody has (RFC 1112 section 4: class E). */
+const CLASS_SHIFT = 28;
+const CLASS_D = 0xe;
+const CLASS_E = 0xf;
+const OCTET_SHIFT = 24;
+const LOOPBACK_OCTET = 127;
+const EVERYBODY = -1;
+
+export class Input4 {
+  readonly #packet: Packet;
+  readonly #policy: InputPolicy;
+  readonly #reassembler: Reassembler;
+  readonly #slots: Slots;
+
+  constructor(packet: Packet, policy: InputPolicy, reassembler: Reassembler, slots: Slots) {
+    this.#packet = packet;
+    this.#policy = policy;
+    this.#reassembler = reassembler;
+    this.#slots = slots;
+  }
+
+  /**
+   * The IP packet at `ipAt` in `frame`, of at most `length` bytes, which came `from` one interface and counts for `on`:
+   * another where it came over loopback. `group` where the frame was not for one station.
+   */
+  receive(
+    from: Interface,
+    on: Interface,
+    frame: Frame,
+    ipAt: number,
+    length: number,
+    group: boolean,
+  ): void {
+    const { view } = frame;
+    // A header that is spread over chunks belongs to nobody who sends packets to be read.
+    const here = frame.head - (ipAt - frame.at);
+    const cutOff = here < ipv4.HEADER_BYTES || here < ipv4.headerBytes(view, ipAt);
+    if (cutOff || ipv4.check(view, ipAt, length) < 0) {
+      on.link.counters.malformed += 1;
+      return;
+    }
+    const packet = this.#packet;
+    packet.view = view;
+    packet.bytes = frame.bytes;
+    packet.frame = frame;
+    packet.slot = -1;
+    packet.interface = on;
+    packet.ipAt = ipAt;
+    this.read(packet);
+    const source = packet.s3 >>> CLASS_SHIFT;
+    const octet = packet.s3 >>> OCTET_SHIFT;
+    const odd =
+      !from.isLoopback &&
+      (octet === LOOPBACK_OCTET ||
+        packet.d3 >>> OCTET_SHIFT === LOOPBACK_OCTET ||
+        this.#policy.isForged(packet) ||
+        on.addresses.isBroadcast4(packet.s3));
+    if (source === CLASS_D || source === CLASS_E || odd) {
+      on.link.counters.martian += 1;
+      return;
+    }
+    this.#sort(on, packet, group);
+  }
+
+  /** Whose it is. */
+  #sort(on: Interface, packet: Packet, group: boolean): void {
+    const { d3 } = packet;
+    if (on.hasAddress(0, 0, MAPPED, d3) || this.#policy.isOurs(packet)) {
+      // RFC 1122 section 3.3.6: one station's address in a frame to many is somebody's mistake, or worse.
+      if (group) on.link.counters.martian += 1;
+      else this.#mine(on, packet, CAST.unicast);
+    } else if (d3 >>> CLASS_SHIFT === CLASS_D) {
+      packet.cast = CAST.multicast;
+      if (this.#policy.isMember(packet)) this.#mine(on, packet, CAST.multicast);
+      else this.#notMine(on, packet, "noMember");
+    } else if (d3 === EVERYBODY || on.addresses.isBroadcast4(d3)) {
+      if (this.#policy.configures(packet)) on.link.counters.delivered += 1;
+      else this.#mine(on, packet, CAST.broadcast);
+    } else if (this.#policy.configures(packet)) on.link.counters.delivered += 1;
+    else if (group) on.link.counters.martian += 1;
+    else this.#policy.elsewhere(packet);
+  }
+
+  /** A packet for us, whole or not. */
+  #mine(on: Interface, packet: Packet, cast: Packet["cast"]): void {
+    const { view, ipAt, frame } = packet;
+    packet.cast = cast;
+    if (packet.s3 >>> OCTET_SHIFT === 0) {
+      // Somebody without an address can't be answered (RFC 1122 section 3.2.1.3 a and b).
+      on.link.counters.martian += 1;
+    } else if (ipv4.isFragment(view, ipAt)) {
+      on.link.counters.fragments += 1;
+      const slot =
+        frame!.chunks === 1
+          ? this.#reassembler.add4(view, ipAt, ipv4.totalLength(view, ipAt), on.index)
+          : this.#gatherFragment(on, frame!, ipAt);
+      if (slot >= 0) this.#assembled(packet, slot);
+    } else if (frame!.chunks > 1) {
+      const slot = this.#reassembler.gather(frame!, ipAt - frame!.at);
+      if (slot >= 0) this.#assembled(packet, slot);
+    } else this.#deliver(on, packet);
+  }
+
+  /** A fragment in several chunks: into one piece first. */
+  #gatherFragment(on: Interface, frame: Frame, ipAt: number): number {
+    const reassembler = this.#reassembler;
+    const piece = reassembler.gather(frame, ipAt - frame.at);
+    if (piece < 0) return piece;
+    const at = reassembler.slotAt(piece);
+    const slot = reassembler.add4(reassembler.view, at, ipv4.totalLength(reassembler.view, at), on.index);
+    reassembler.free(piece);
+    return slot;
+  }
+
+  /** The packet in a slot of the reassembler's, which goes back when nobody keeps it. */
+  #assembled(packet: Packet, slot: number): void {
+    const reassembler = this.#reassembler;
+    const on = packet.interface as Interface;
+    packet.view = reassembler.view;
+    packet.bytes = reassembler.bytes;
+    packet.frame = undefined;
+    packet.slot = slot;
+    packet.ipAt = reassembler.slotAt(slot);
+    try {
+      this.#deliver(on, packet);
+    } finally {
+      this.#slots.delivered(slot);
+    }
+  }
+
+  #deliver(on: Interface, packet: Packet): void {
+    const { view, ipAt } = packet;
+    const headerBytes = ipv4.headerBytes(view, ipAt);
+    packet.plain = headerBytes === ipv4.HEADER_BYTES && on.canTurn(packet);
+    packet.at = ipAt + headerBytes;
+    packet.length = ipv4.totalLength(view, ipAt) - headerBytes;
+    packet.ttl = ipv4.ttl(view, ipAt);
+    packet.trafficClass = ipv4.typeOfService(view, ipAt);
+    packet.protocol = ipv4.protocol(view, ipAt);
+    // Of IPv6 alone: its messages say things that only its headers prove.
+    const foreign = packet.protocol === PROTOCOL.ICMPV6;
+    const handler = foreign ? undefined : this.#policy.handlers[packet.protocol];
+    on.link.counters.delivered += 1;
+    if (handler === undefined) this.#unknown(on, packet);
+    else if (!handler.receive(packet) && !this.#extends(packet)) this.#policy.refused(packet, "port");
+  }
+
+  /** A lease is extended by answers to the leased address itself (RFC 2131 section 4.4.5), which no socket waits for. */
+  #extends(packet: Packet): boolean {
+    return packet.cast === CAST.unicast && this.#policy.configures(packet);
+  }
+
+  #unknown(on: Interface, packet: Packet): void {
+    on.link.counters.delivered -= 1;
+    on.link.counters.unknownProtocol += 1;
+    this.#policy.refused(packet, "protocol");
+  }
+
+  #notMine(on: Interface, packet: Packet, why: "noMember"): void {
+    on.link.counters[why] += 1;
+    if (on.life === "beside" && packet.frame !== undefined) this.#policy.pass(on, packet.frame);
+  }
+
+  /** Takes the addresses out of the packet at `ipAt`. */
+  read(packet: Packet): void {
+    packet.family = 4;
+    packet.s0 = 0;
+    packet.s1 = 0;
+    packet.s2 = MAPPED;
+    packet.s3 = ipv4.sourceWord(packet.view, packet.ipAt);
+    packet.d0 = 0;
+    packet.d1 = 0;
+    packet.d2 = MAPPED;
+    packet.d3 = ipv4.destinationWord(packet.view, packet.ipAt);
+  }
+}

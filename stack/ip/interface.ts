@@ -1,0 +1,239 @@
+/**
+ * An interface of a host: its link, its addresses, its neighbours, and the frames that are turned around on it.
+ */
+import type { DestinationOptions, LinkInterface } from "../transport/network.ts";
+import { CAST, type Packet } from "../transport/packet.ts";
+import type { Family, IpAddress } from "../wire/address.ts";
+import * as ethernet from "../wire/ethernet.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
+import type { AddressBook } from "./addresses.ts";
+import type { Link } from "./link.ts";
+import type { Groups } from "./multicast.ts";
+import type { Neighbours } from "./neighbour.ts";
+import type { Parked } from "./parked.ts";
+import type { PathMtus } from "./path-mtu.ts";
+import type { InterfaceProtocols } from "./protocols.ts";
+import { type Candidate, chooseSource } from "./sources.ts";
+
+/**
+ * Who else lives on the interface: nobody ("own": the host answers for its addresses), the kernel, whose addresses it
+ * shares ("beside"), or nobody at all, for the way to oneself ("loopback").
+ */
+export type Life = "own" | "beside" | "loopback";
+
+/** What an interface is made of. */
+export interface InterfaceParts {
+  readonly index: number;
+  readonly life: Life;
+  readonly link: Link;
+  readonly addresses: AddressBook;
+  readonly neighbours4: Neighbours<Parked>;
+  readonly neighbours6: Neighbours<Parked>;
+  readonly groups: Groups;
+  readonly protocols: InterfaceProtocols | undefined;
+}
+
+/** No second word of an address of either family that is ours: the memory of the last hit is empty. */
+const NOTHING_HIT = 1;
+/** The loopback network (RFC 1122 section 3.2.1.3 g). */
+const LOOPBACK_OCTET = 127;
+const OCTET_SHIFT = 24;
+
+/** What packets get where nobody says otherwise (RFC 1700, "assigned numbers": 64). */
+const DEFAULT_TTL = 64;
+
+export class Interface implements LinkInterface {
+  readonly index: number;
+  readonly life: Life;
+  readonly link: Link;
+  readonly addresses: AddressBook;
+  readonly neighbours4: Neighbours<Parked>;
+  readonly neighbours6: Neighbours<Parked>;
+  readonly groups: Groups;
+  /** What runs on it; undefined where the kernel does that, or where nobody else is on the link. */
+  readonly protocols: InterfaceProtocols | undefined;
+  /** Hop limit of what is sent; a router may say another (RFC 4861 section 4.2). */
+  hopLimit = DEFAULT_TTL;
+  /** Largest IPv6 packet, where a router says less than the link's. */
+  advertisedMtu = Infinity;
+  /** Largest IPv4 packet, where a lease says less than the link's (RFC 2132 section 5.1). */
+  leasedMtu = Infinity;
+  /** What paths are known to carry; the host's, while the interface belongs to one. */
+  paths: PathMtus | undefined;
+  /** The address that was asked for last and is ours: most packets of a server go to one. */
+  #hit0 = 0;
+  #hit1 = NOTHING_HIT;
+  #hit2 = 0;
+  #hit3 = 0;
+
+  constructor(parts: InterfaceParts) {
+    this.index = parts.index;
+    this.life = parts.life;
+    this.link = parts.link;
+    this.addresses = parts.addresses;
+    this.neighbours4 = parts.neighbours4;
+    this.neighbours6 = parts.neighbours6;
+    this.groups = parts.groups;
+    this.protocols = parts.protocols;
+  }
+
+  get name(): string {
+    return this.link.name;
+  }
+
+  get mtu(): number {
+    return this.link.mtu;
+  }
+
+  get isLoopback(): boolean {
+    return this.life === "loopback";
+  }
+
+  /** Largest packet of a family in bytes. */
+  mtuOf(family: Family): number {
+    return Math.min(this.link.mtu, family === 4 ? this.leasedMtu : this.advertisedMtu);
+  }
+
+  /** TTL or hop limit of packets that don't say another. */
+  ttlOf(family: Family): number {
+    return family === 4 ? DEFAULT_TTL : this.hopLimit;
+  }
+
+  neighboursOf(family: Family): Neighbours<Parked> {
+    return family === 4 ? this.neighbours4 : this.neighbours6;
+  }
+
+  hasAddress(w0: number, w1: number, w2: number, w3: number): boolean {
+    if (w3 === this.#hit3 && w2 === this.#hit2 && w1 === this.#hit1 && w0 === this.#hit0) return true;
+    if (!this.addresses.has(w0, w1, w2, w3)) {
+      return this.isLoopback && w0 === 0 && w1 === 0 && w2 !== 0 && w3 >>> OCTET_SHIFT === LOOPBACK_OCTET;
+    }
+    this.#hit0 = w0;
+    this.#hit1 = w1;
+    this.#hit2 = w2;
+    this.#hit3 = w3;
+    return true;
+  }
+
+  /** To be called when an address came, went or changed. */
+  addressesChanged(): void {
+    this.#hit1 = NOTHING_HIT;
+  }
+
+  /** What RFC 6724 chooses from. */
+  *candidates(): Iterable<Candidate> {
+    for (const entry of this.addresses.values()) {
+      yield {
+        address: entry.address,
+        prefixLength: entry.prefixLength,
+        interface: this.index,
+        state: entry.state,
+        temporary: entry.temporary,
+      };
+    }
+  }
+
+  answerFrom(packet: Packet): IpAddress | undefined {
+    return packet.cast === CAST.unicast ? packet.destination : this.ownFor(packet);
+  }
+
+  /** An address of this interface to write to the packet's sender from, whoever the packet was for. */
+  ownFor(packet: Packet): IpAddress | undefined {
+    return chooseSource(this.candidates(), packet.source, this.index)?.address;
+  }
+
+  /**
+   * True where the packet's frame can go back out of this interface as it is. One to a group may have come over loopback,
+   * and counts for this interface nevertheless.
+   */
+  canTurn(packet: Packet): boolean {
+    const { frame } = packet;
+    if (frame === undefined) return false;
+    return packet.cast === CAST.unicast || this.link.device.queues.includes(frame.queue);
+  }
+
+  carries({ family, s0, s1, s2, s3 }: Packet, lengthBytes: number): boolean {
+    const total = (family === 4 ? ipv4.HEADER_BYTES : ipv6.HEADER_BYTES) + lengthBytes;
+    if (total > this.mtuOf(family)) return false;
+    const { paths } = this;
+    if (paths === undefined || paths.size === 0) return true;
+    const known = paths.of(s0, s1, s2, s3);
+    return known === 0 || (total <= known && !paths.fragmentable(s0, s1, s2, s3));
+  }
+
+  turnAround(
+    packet: Packet,
+    source: IpAddress | undefined,
+    lengthBytes: number,
+    trafficClass: number,
+    ttl: number,
+  ): void {
+    const { view, ipAt } = packet;
+    const frame = packet.frame!;
+    const { link } = this;
+    const linkAt = ipAt - link.linkBytes;
+    ethernet.swapAddresses(view, linkAt);
+    // Also where the frame came to a group or to everybody.
+    ethernet.setSourceWords(view, linkAt, link.macHigh, link.macLow);
+    const headerBytes =
+      packet.family === 4
+        ? this.#turn4(packet, source, lengthBytes, trafficClass, ttl)
+        : this.#turn6(packet, source, lengthBytes, trafficClass, ttl);
+    const growth = link.linkBytes + headerBytes + lengthBytes - frame.length;
+    if (growth !== 0) frame.adjustTail(growth);
+    frame.send();
+    link.counters.sent += 1;
+  }
+
+  /** For a host that answers one packet at a time: options of the way back to its sender. */
+  wayBack(packet: Packet): DestinationOptions {
+    return { source: this.answerFrom(packet), interface: this.isLoopback ? 0 : this.index };
+  }
+
+  #turn4(
+    packet: Packet,
+    source: IpAddress | undefined,
+    lengthBytes: number,
+    trafficClass: number,
+    ttl: number,
+  ): number {
+    ipv4.writeHeader(
+      packet.view,
+      packet.ipAt,
+      trafficClass,
+      ipv4.HEADER_BYTES + lengthBytes,
+      // Without fragments the identification says nothing (RFC 6864 section 4.1).
+      0,
+      ipv4.DONT_FRAGMENT,
+      ttl || DEFAULT_TTL,
+      packet.protocol,
+      source === undefined ? packet.d3 : source.w3,
+      packet.s3,
+    );
+    return ipv4.HEADER_BYTES;
+  }
+
+  #turn6(
+    packet: Packet,
+    source: IpAddress | undefined,
+    lengthBytes: number,
+    trafficClass: number,
+    ttl: number,
+  ): number {
+    const { view, ipAt } = packet;
+    ipv6.writeHeader(view, ipAt, trafficClass, 0, lengthBytes, packet.protocol, ttl || this.hopLimit);
+    ipv6.swapAddresses(view, ipAt);
+    if (source !== undefined) ipv6.setSource(view, ipAt, source);
+    return ipv6.HEADER_BYTES;
+  }
+
+  /** Ends what runs on it. */
+  close(): void {
+    this.protocols?.close();
+    this.groups.close();
+    this.addresses.close();
+    this.neighbours4.close();
+    this.neighbours6.close();
+  }
+}

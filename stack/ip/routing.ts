@@ -1,0 +1,253 @@
+/**
+ * Finds ways: is it us, a group, everybody, or a route; out of which interface, from which address, over which neighbour.
+ */
+import { REFUSED, type Refused } from "../transport/network.ts";
+import { type IpAddress, SCOPE } from "../wire/address.ts";
+import { HEADER_BYTES as IPV4_BYTES } from "../wire/ipv4.ts";
+import { HEADER_BYTES as IPV6_BYTES } from "../wire/ipv6.ts";
+import { BROADCAST_MAC, type MacAddress, multicastMac } from "../wire/mac.ts";
+import type { Environment } from "./environment.ts";
+import type { Interface } from "./interface.ts";
+import { PathMtus } from "./path-mtu.ts";
+import { type Route, RouteTable } from "./routes.ts";
+import { type Candidate, chooseSource } from "./sources.ts";
+import type { Hop, Way, Wayfinder } from "./way.ts";
+
+/** Interfaces of one host, its own loopback included; a router with more ports has other needs than this one. */
+export const MAX_INTERFACES = 256;
+/** The last number of an interface: those of group-loopback.ts have two bytes. */
+const MAX_INDEX = 0xffff;
+/** Names whose numbers are remembered: more than interfaces, for those that come and go. */
+const MAX_NAMES = 1024;
+
+/** Somebody whose Ethernet address follows from the IP address. */
+const fixedHop = (mac: MacAddress): Hop => ({
+  live: true,
+  usable: true,
+  macHigh: mac.high,
+  macLow: mac.low,
+});
+const TO_ALL = fixedHop(BROADCAST_MAC);
+/** On the loopback interface the address field is nobody's. */
+const TO_SELF: Hop = { live: true, usable: true, macHigh: 0, macLow: 0 };
+
+/** Who hears of changes. */
+export interface RoutingIo {
+  route(route: Route, change: "added" | "removed" | "expired"): void;
+  /** What the path to a destination carries is another; 0 where nothing is known any more. */
+  path(destination: IpAddress, mtu: number): void;
+}
+
+export class Routing implements Wayfinder {
+  readonly routes: RouteTable;
+  readonly pathMtu: PathMtus;
+  /** By number, which is 1 or more. */
+  readonly #interfaces = new Map<number, Interface>();
+  /** The same in a row. */
+  #all: readonly Interface[] = [];
+  /** The numbers of names that were here. */
+  readonly #numbers = new Map<string, number>();
+  #lastIndex = 0;
+  #loopback: Interface | undefined;
+  #own = 0;
+
+  constructor(environment: Environment, io: RoutingIo) {
+    this.routes = new RouteTable(environment, { changed: (route, change) => io.route(route, change) });
+    this.pathMtu = new PathMtus(environment, {
+      changed: (destination, mtu) => {
+        this.bump();
+        io.path(destination, mtu);
+      },
+    });
+  }
+
+  get generation(): number {
+    return this.routes.generation + this.#own;
+  }
+
+  /** Says that something changed which is not in the routes: addresses, links, what paths carry. */
+  bump(): void {
+    this.#own += 1;
+  }
+
+  /** The interface of that number. */
+  interfaceOf(index: number): Interface | undefined {
+    return this.#interfaces.get(index);
+  }
+
+  /** All of them, the loopback included. */
+  *interfaces(): Iterable<Interface> {
+    yield* this.#all;
+  }
+
+  /**
+   * The number that the next interface gets: one that comes back has its own again, and nobody else gets that, so that
+   * what sockets remember never means another interface. Throws a RangeError where there are too many.
+   */
+  nextIndex(name: string): number {
+    if (this.#all.length >= MAX_INTERFACES)
+      throw new RangeError(`a host has at most ${MAX_INTERFACES} interfaces`);
+    const known = this.#numbers.get(name);
+    if (known !== undefined && !this.#interfaces.has(known)) return known;
+    do this.#lastIndex = (this.#lastIndex % MAX_INDEX) + 1;
+    while (this.#interfaces.has(this.#lastIndex));
+    return this.#lastIndex;
+  }
+
+  add(one: Interface): void {
+    this.#interfaces.set(one.index, one);
+    this.#all = [...this.#all, one];
+    one.paths = this.pathMtu;
+    // The oldest names are forgotten first, and the present one is the youngest.
+    this.#numbers.delete(one.name);
+    this.#numbers.set(one.name, one.index);
+    for (const name of this.#numbers.keys()) {
+      if (this.#numbers.size <= MAX_NAMES) break;
+      this.#numbers.delete(name);
+    }
+    if (one.isLoopback) this.#loopback = one;
+    this.bump();
+  }
+
+  remove(one: Interface): void {
+    this.#interfaces.delete(one.index);
+    this.#all = this.#all.filter((other) => other !== one);
+    this.routes.removeWhere((route) => route.interface === one.index);
+    this.bump();
+  }
+
+  /** True for an address of ours, of any interface, and for those of the loopback network. */
+  isLocal(w0: number, w1: number, w2: number, w3: number): boolean {
+    const all = this.#all;
+    for (let i = 0; i < all.length; i++) {
+      if (all[i]!.hasAddress(w0, w1, w2, w3)) return true;
+    }
+    return false;
+  }
+
+  settle(way: Way): 0 | Refused {
+    way.generation = -1;
+    way.neighbour = undefined;
+    way.neighbours = undefined;
+    way.mtu = 0;
+    const refused = this.#find(way);
+    if (refused !== 0) {
+      way.interface = undefined;
+      way.source = undefined;
+      return refused;
+    }
+    this.#complete(way, way.interface!);
+    return 0;
+  }
+
+  #find(way: Way): 0 | Refused {
+    const { address, options } = way;
+    const { w0, w1, w2, w3 } = address;
+    if (address.unspecified) return REFUSED.noRoute;
+    if (options.source !== undefined && options.source.family !== address.family) return REFUSED.noSource;
+    if (address.loopback || this.isLocal(w0, w1, w2, w3)) return this.#toSelf(way);
+    const wanted = options.interface ?? 0;
+    const route = this.routes.lookup(w0, w1, w2, w3, wanted);
+    if (address.multicast || address.limitedBroadcast) return this.#toMany(way, wanted, route);
+    if (route === undefined || route.kind !== "unicast") return REFUSED.noRoute;
+    // No router takes a packet of one link to another.
+    if (address.linkLocal && address.family === 6 && route.gateway !== undefined) return REFUSED.noRoute;
+    const out = this.#interfaces.get(route.interface);
+    if (out === undefined) return REFUSED.noRoute;
+    if (!out.link.up) return REFUSED.down;
+    way.interface = out;
+    way.source = options.source ?? route.source ?? this.sourceFor(address, out, route.gateway);
+    if (way.source === undefined) return REFUSED.noSource;
+    way.mtu = Math.min(
+      out.mtuOf(address.family),
+      route.mtu ?? Infinity,
+      this.pathMtu.of(w0, w1, w2, w3) || Infinity,
+    );
+    if (address.family === 4 && out.addresses.isBroadcast4(w3)) {
+      way.hop = TO_ALL;
+      return 0;
+    }
+    way.neighbours = out.neighboursOf(address.family);
+    way.neighbour = way.neighbours.resolve(route.gateway ?? address);
+    way.hop = way.neighbour;
+    return way.hop === undefined ? REFUSED.unreachable : 0;
+  }
+
+  #toSelf(way: Way): 0 | Refused {
+    const loopback = this.#loopback;
+    if (loopback === undefined) return REFUSED.noRoute;
+    way.interface = loopback;
+    way.source = way.options.source ?? way.address;
+    way.hop = TO_SELF;
+    way.mtu = loopback.mtu;
+    return 0;
+  }
+
+  /** Groups and everybody need no route: the interface that was asked for, that of a route, or the first that is up. */
+  #toMany(way: Way, wanted: number, route: Route | undefined): 0 | Refused {
+    const { address, options } = way;
+    const named = wanted === 0 ? undefined : this.#interfaces.get(wanted);
+    const routed = route?.kind === "unicast" ? this.#interfaces.get(route.interface) : undefined;
+    const out = named ?? (wanted === 0 ? (routed ?? this.#firstUp()) : undefined);
+    if (out === undefined) return REFUSED.noRoute;
+    if (!out.link.up) return REFUSED.down;
+    way.interface = out;
+    way.source = options.source ?? this.sourceFor(address, out, undefined);
+    if (way.source === undefined) return REFUSED.noSource;
+    way.hop = address.multicast ? fixedHop(multicastMac(address)) : TO_ALL;
+    way.mtu = out.mtuOf(address.family);
+    return 0;
+  }
+
+  /** The interface to be a member of a group on: the one that is named, else the one that it would be sent to on. */
+  interfaceForGroup(group: IpAddress, wanted: number): Interface | undefined {
+    if (wanted !== 0) return this.#interfaces.get(wanted);
+    const route = this.routes.lookup(group.w0, group.w1, group.w2, group.w3);
+    const routed = route?.kind === "unicast" ? this.#interfaces.get(route.interface) : undefined;
+    return routed ?? this.#firstUp();
+  }
+
+  #firstUp(): Interface | undefined {
+    for (const one of this.interfaces()) if (!one.isLoopback && one.link.up) return one;
+    return undefined;
+  }
+
+  /** The address to send from (RFC 6724 section 5): of the interface that it goes out of, else of any (weak host model). */
+  sourceFor(destination: IpAddress, out: Interface, nextHop: IpAddress | undefined): IpAddress | undefined {
+    const own = chooseSource(out.candidates(), destination, out.index, { nextHop });
+    if (own !== undefined || destination.linkLocal || destination.multicast) return own?.address;
+    return chooseSource(this.#candidates(), destination, out.index, { nextHop })?.address;
+  }
+
+  *#candidates(): Iterable<Candidate> {
+    for (const one of this.interfaces()) if (!one.isLoopback) yield* one.candidates();
+  }
+
+  #complete(way: Way, out: Interface): void {
+    const { address, options } = way;
+    const source = way.source!;
+    const { link } = out;
+    way.ipHeaderBytes = address.family === 4 ? IPV4_BYTES : IPV6_BYTES;
+    way.headerBytes = link.linkBytes + way.ipHeaderBytes;
+    way.ttl = options.ttl ?? (address.multicast ? 1 : out.ttlOf(address.family));
+    way.staysHere = address.multicast && (way.ttl === 0 || address.scope <= SCOPE.INTERFACE);
+    way.trafficClass = options.trafficClass ?? 0;
+    way.dontFragment = !this.pathMtu.fragmentable(address.w0, address.w1, address.w2, address.w3);
+    way.addressSum =
+      address.family === 4
+        ? sumOfWord(source.w3) + sumOfWord(address.w3)
+        : sumOfWords(source) + sumOfWords(address);
+    way.queue = link.queueFor(source.w3 ^ address.w3 ^ address.w1);
+    way.generation = this.generation;
+  }
+
+  close(): void {
+    this.routes.close();
+    this.pathMtu.close();
+  }
+}
+
+const sumOfWord = (word: number): number => (word >>> 16) + (word & 0xffff);
+
+const sumOfWords = (address: IpAddress): number =>
+  sumOfWord(address.w0) + sumOfWord(address.w1) + sumOfWord(address.w2) + sumOfWord(address.w3);

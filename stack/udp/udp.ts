@@ -1,0 +1,265 @@
+/**
+ * UDP (RFC 768, RFC 8085) over a host: takes packets apart, finds the socket, hands over the datagram.
+ */
+import type { Network, SoftError, Transport } from "../transport/network.ts";
+import { CAST, type Packet } from "../transport/packet.ts";
+import { isPartial } from "../wire/checksum.ts";
+import { PROTOCOL } from "../wire/protocol.ts";
+import * as udp from "../wire/udp.ts";
+import { Datagram } from "./datagram.ts";
+import { type CheckedUdpOptions, checkUdpOptions, type UdpOptions } from "./options.ts";
+import { Ports } from "./ports.ts";
+import { type DatagramHandler, UdpSocket } from "./socket.ts";
+
+/** Counters of a host's UDP, in datagrams. */
+export interface UdpStatistics {
+  readonly received: number;
+  /** Shorter than their header or than the length in it. */
+  readonly malformed: number;
+  readonly badChecksum: number;
+  /** Over IPv6 without a checksum, which RFC 8200 section 8.1 forbids. */
+  readonly withoutChecksum: number;
+  /** For a port that nobody has. */
+  readonly noPort: number;
+  /** To a group or to everybody, and nobody wanted them. */
+  readonly unwanted: number;
+  /** ICMP errors about datagrams of sockets that exist. */
+  readonly softErrors: number;
+  readonly sockets: number;
+}
+
+/** Sockets of one host: each is some 500 bytes, and more than ports there are in the world's longest lists. */
+export const MAX_SOCKETS = 1 << 20;
+
+/** IANA's range of dynamic ports (RFC 6335 section 6). */
+export const FIRST_EPHEMERAL_PORT = 49_152;
+export const LAST_EPHEMERAL_PORT = 65_535;
+const EPHEMERAL_PORTS = LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1;
+
+/** Datagram objects that take turns: one that outlived its handler is recognised for so many more. A power of two. */
+const DATAGRAM_SET = 8;
+
+export class UdpTransport implements Transport {
+  readonly protocol = PROTOCOL.UDP;
+  readonly network: Network;
+  readonly #ports: Ports<UdpSocket>;
+  readonly #datagrams: readonly Datagram[];
+  /** The datagram that was handed out last. */
+  #current: Datagram;
+  #turn = 0;
+  #received = 0;
+  #malformed = 0;
+  #badChecksum = 0;
+  #withoutChecksum = 0;
+  #noPort = 0;
+  #unwanted = 0;
+  #softErrors = 0;
+
+  /** `packet` is the one object that `receive` is called with. */
+  constructor(network: Network, packet: Packet) {
+    this.network = network;
+    this.#ports = new Ports(network.random.next() | 0);
+    this.#datagrams = Array.from({ length: DATAGRAM_SET }, () => new Datagram(packet));
+    this.#current = this.#datagrams[0]!;
+  }
+
+  /** Opens a socket. Throws a RangeError where its place is taken or no port is free. */
+  open(given: UdpOptions, handler: DatagramHandler): UdpSocket {
+    if (typeof handler !== "function") throw new TypeError("a datagram handler is a function");
+    const options = checkUdpOptions(given);
+    if (this.#ports.size >= MAX_SOCKETS)
+      throw new RangeError(`a host has at most ${MAX_SOCKETS} UDP sockets`);
+    if (options.address !== undefined && !options.address.multicast && !this.network.isLocal(options.address))
+      throw new RangeError(`${options.address} is no address of this host`);
+    return options.port === 0 ? this.#openEphemeral(options, handler) : this.#openAt(options, handler);
+  }
+
+  receive(packet: Packet): boolean {
+    const { view, at, length } = packet;
+    if (length < udp.HEADER_BYTES) return this.#drop("malformed");
+    const total = udp.length(view, at);
+    if (total < udp.HEADER_BYTES || total > length) return this.#drop("malformed");
+    const checksum = udp.checksum(view, at);
+    if (checksum === 0) {
+      if (packet.family === 6) return this.#drop("withoutChecksum");
+    } else if (!packet.sumsUp(total) && !isPartial(checksum, packet.pseudoSum(total))) {
+      return this.#drop("badChecksum");
+    }
+    packet.length = total;
+    if (packet.cast !== CAST.unicast) return this.#deliverToAll(packet, total);
+    const socket = this.#ports.find(
+      packet.s0,
+      packet.s1,
+      packet.s2,
+      packet.s3,
+      udp.sourcePort(view, at),
+      packet.d0,
+      packet.d1,
+      packet.d2,
+      packet.d3,
+      udp.destinationPort(view, at),
+    );
+    const taker = socket === undefined || isOn(socket, packet) ? socket : this.#takerOn(packet);
+    if (taker === undefined) {
+      this.#noPort += 1;
+      return false;
+    }
+    this.#received += 1;
+    this.#deliver(taker, total - udp.HEADER_BYTES, false);
+    return true;
+  }
+
+  failed(
+    error: Omit<SoftError, "localPort" | "remotePort">,
+    view: DataView,
+    at: number,
+    lengthBytes: number,
+  ): void {
+    if (lengthBytes < udp.CHECKSUM) return;
+    const localPort = udp.sourcePort(view, at);
+    const remotePort = udp.destinationPort(view, at);
+    const { local, remote } = error;
+    const socket = this.#ports.find(
+      remote.w0,
+      remote.w1,
+      remote.w2,
+      remote.w3,
+      remotePort,
+      local.w0,
+      local.w1,
+      local.w2,
+      local.w3,
+      localPort,
+    );
+    if (socket === undefined) return;
+    this.#softErrors += 1;
+    socket.softErrors += 1;
+    const whole: SoftError = { ...error, localPort, remotePort };
+    this.network.emit({ kind: "soft-error", atMs: this.network.now, error: whole });
+    // Whoever heard the event may have closed it.
+    if (socket.open) socket.onError?.(whole);
+  }
+
+  statistics(): UdpStatistics {
+    return {
+      received: this.#received,
+      malformed: this.#malformed,
+      badChecksum: this.#badChecksum,
+      withoutChecksum: this.#withoutChecksum,
+      noPort: this.#noPort,
+      unwanted: this.#unwanted,
+      softErrors: this.#softErrors,
+      sockets: this.#ports.size,
+    };
+  }
+
+  /** For sockets: takes one out. */
+  closed(socket: UdpSocket): void {
+    this.#ports.delete(socket);
+    this.network.givePort(this.protocol, socket.localAddress, socket.localPort);
+  }
+
+  /** Closes all sockets. */
+  close(): void {
+    for (const socket of [...this.#ports.all()]) socket.close();
+  }
+
+  #deliver(socket: UdpSocket, lengthBytes: number, shared: boolean): void {
+    this.#turn = (this.#turn + 1) & (DATAGRAM_SET - 1);
+    const datagram = this.#datagrams[this.#turn]!;
+    // One whose handler threw.
+    this.#current.end();
+    this.#current = datagram;
+    datagram.begin(socket, lengthBytes, shared);
+    socket.receivedDatagrams += 1;
+    socket.receivedBytes += lengthBytes;
+    socket.handler(datagram);
+    datagram.end();
+  }
+
+  /** Another socket of the port than the first: one that hears on the packet's interface, if not from everywhere. */
+  #takerOn(packet: Packet): UdpSocket | undefined {
+    const { d0, d1, d2, d3 } = packet;
+    const heard = this.#ports
+      .listeners(udp.destinationPort(packet.view, packet.at))
+      .filter((one) => isOn(one, packet) && (one.localAddress?.equalsWords(d0, d1, d2, d3) ?? true));
+    return heard.find((one) => one.localAddress !== undefined) ?? heard[0];
+  }
+
+  /** Everybody on the port who wants it gets it, the last one with the frame for himself. */
+  #deliverToAll(packet: Packet, total: number): boolean {
+    const { view, at } = packet;
+    const localPort = udp.destinationPort(view, at);
+    const remotePort = udp.sourcePort(view, at);
+    const lengthBytes = total - udp.HEADER_BYTES;
+    let last = this.#ports.flow(localPort, packet.s0, packet.s1, packet.s2, packet.s3, remotePort);
+    if (last !== undefined && !wants(last, packet)) last = undefined;
+    for (const socket of this.#ports.listeners(localPort)) {
+      if (!wants(socket, packet)) continue;
+      if (last?.open) this.#deliver(last, lengthBytes, true);
+      last = socket;
+    }
+    if (last === undefined) {
+      this.#unwanted += 1;
+      return false;
+    }
+    this.#received += 1;
+    if (last.open) this.#deliver(last, lengthBytes, false);
+    return true;
+  }
+
+  #openAt(options: CheckedUdpOptions, handler: DatagramHandler): UdpSocket {
+    const socket = this.#place(options, options.port, handler);
+    if (socket !== undefined) return socket;
+    const where = options.address ?? "all addresses";
+    throw new RangeError(
+      `UDP port ${options.port} of ${where} is taken; close the socket that has it, or say reuse: true for both`,
+    );
+  }
+
+  /** Random, then onwards from there (RFC 6056 section 3.3.1). */
+  #openEphemeral(options: CheckedUdpOptions, handler: DatagramHandler): UdpSocket {
+    const start = this.network.random.next() % EPHEMERAL_PORTS;
+    for (let tried = 0; tried < EPHEMERAL_PORTS; tried++) {
+      const port = FIRST_EPHEMERAL_PORT + ((start + tried) % EPHEMERAL_PORTS);
+      const socket = this.#ports.isFree(port) ? this.#place(options, port, handler) : undefined;
+      if (socket !== undefined) return socket;
+    }
+    throw new RangeError("no UDP port is free");
+  }
+
+  /** A socket in its place; undefined where that is taken, here or by somebody beside the host. */
+  #place(options: CheckedUdpOptions, port: number, handler: DatagramHandler): UdpSocket | undefined {
+    const socket = new UdpSocket(this, options, port, handler);
+    if (!this.#ports.add(socket)) return undefined;
+    if (this.network.takePort(this.protocol, options.address, port)) return socket;
+    this.#ports.delete(socket);
+    return undefined;
+  }
+
+  #drop(why: "malformed" | "badChecksum" | "withoutChecksum"): true {
+    if (why === "malformed") this.#malformed += 1;
+    else if (why === "badChecksum") this.#badChecksum += 1;
+    else this.#withoutChecksum += 1;
+    return true;
+  }
+}
+
+const isOn = (socket: UdpSocket, packet: Packet): boolean =>
+  (socket.interfaceIndex === 0 || socket.interfaceIndex === packet.interface.index) &&
+  (socket.family === 0 || socket.family === packet.family);
+
+const wants = (socket: UdpSocket, packet: Packet): boolean => {
+  if (!isOn(socket, packet)) return false;
+  const { localAddress } = socket;
+  if (packet.cast === CAST.multicast) {
+    if (
+      localAddress?.multicast === true &&
+      !localAddress.equalsWords(packet.d0, packet.d1, packet.d2, packet.d3)
+    )
+      return false;
+    return socket.memberships.wants(packet);
+  }
+  // A broadcast reaches sockets of all addresses only, as with the kernel's.
+  return localAddress === undefined;
+};
