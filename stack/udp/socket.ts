@@ -183,8 +183,7 @@ export class UdpSocket implements Listener {
     const source = packet.interface.answerFrom(packet);
     let remote = this.#way(packet.source, port, source, packet.interface.index);
     // Its interface is the best way back, but where no route says so not the only one.
-    if (remote.destination.prepare() === REFUSED.noRoute)
-      remote = this.#way(packet.source, port, source, 0);
+    if (remote.destination.prepare() === REFUSED.noRoute) remote = this.#way(packet.source, port, source, 0);
     return this.#transmit(remote, payload.length, payload, undefined, NOTHING_SAID);
   }
 

@@ -14,9 +14,10 @@ export const MAX_LINES = 400;
  */
 const LINES: readonly (readonly string[])[] = [
   ["examples/", "bench/"],
+  ["bun.ts"],
   ["index.ts"],
   ["stack/index.ts", "ffi/index.ts"],
-  ["stack/bun.ts", "stack/streams.ts", "ffi/attach.ts"],
+  ["stack/bun.ts", "stack/bun/", "stack/streams.ts", "ffi/attach.ts"],
   ["stack/ip/", "ffi/"],
   ["stack/udp/", "stack/sctp/", "stack/tcp/", "ffi/xsk/"],
   ["stack/transport/"],
@@ -42,7 +43,7 @@ interface WordRule {
   readonly allowed: readonly string[];
 }
 
-const SOURCES = ["index.ts", "stack/", "ffi/", "examples/", "bench/"];
+const SOURCES = ["index.ts", "bun.ts", "stack/", "ffi/", "examples/", "bench/"];
 
 const WORDS: readonly WordRule[] = [
   {

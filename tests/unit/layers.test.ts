@@ -8,7 +8,7 @@ const root = join(import.meta.dir, "..", "..");
 
 const readHouse = (): Map<string, string> => {
   const files = new Map<string, string>();
-  for (const pattern of ["index.ts", "{stack,ffi,examples,bench,tests}/**/*.ts"]) {
+  for (const pattern of ["{index,bun}.ts", "{stack,ffi,examples,bench,tests}/**/*.ts"]) {
     for (const path of new Bun.Glob(pattern).scanSync({ cwd: root }))
       files.set(path, readFileSync(join(root, path), "utf8"));
   }
