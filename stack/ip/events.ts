@@ -38,7 +38,10 @@ export interface HostRouteEvent extends LoopEvent {
 export interface HostNeighbourEvent extends OfInterface {
   readonly kind: "neighbour";
   readonly address: IpAddress;
+  /** As it was last, where it is known no longer. */
   readonly state: NeighbourState;
+  /** False where it is known no longer: it did not answer, made room for another, or its interface left. */
+  readonly live: boolean;
   readonly mac: MacAddress | undefined;
 }
 

@@ -30,7 +30,7 @@ export interface InputPolicy {
    * section 3.3.4.2).
    */
   isOurs(packet: Packet): boolean;
-  /** True where the packet says that we sent it: nobody can say so on a link. */
+  /** True where the packet says that we sent it, or everybody: nobody can say so on a link. */
   isForged(packet: Packet): boolean;
   /** True where the interface or a socket is a member of the packet's group. */
   isMember(packet: Packet): boolean;

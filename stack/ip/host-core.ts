@@ -179,7 +179,10 @@ export class HostCore {
       pass: (on, frame) => this.#handBack.pass(on, frame),
       configures: (packet) => (packet.interface as Interface).protocols?.receiveDhcp(packet) ?? false,
       isOurs: (packet) => this.#isOurs(packet),
-      isForged: ({ s0, s1, s2, s3 }) => this.routing.isLocal(s0, s1, s2, s3),
+      isForged: (packet) => {
+        const { s0, s1, s2, s3 } = packet;
+        return this.routing.isForged(s0, s1, s2, s3, packet.interface as Interface);
+      },
       isMember: (packet) =>
         (packet.interface as Interface).groups.isJoined(packet.d0, packet.d1, packet.d2, packet.d3),
     };
@@ -278,8 +281,8 @@ export class HostCore {
         this.routing.bump();
         this.#emit({ kind: "address", ...of(on), address, change });
       },
-      neighbourChanged: (on, { address, state, mac }) =>
-        this.#emit({ kind: "neighbour", ...of(on), address, state, mac }),
+      neighbourChanged: (on, { address, state, live, mac }) =>
+        this.#emit({ kind: "neighbour", ...of(on), address, state, live, mac }),
       resolversChanged: (on, resolvers) => this.#emit({ kind: "resolvers", ...of(on), resolvers }),
       leaseChanged: (on, lease, reason) => this.#emit({ kind: "lease", ...of(on), lease, reason }),
       firstHop: (on, { w0, w1, w2, w3 }: IpAddress) =>

@@ -2,7 +2,13 @@
  * What ICMP of both families shares: what it needs of the host, and its counters.
  */
 import type { SystemSoftError } from "../device/routesource.ts";
-import { type Destination, type Network, REFUSED, type SoftError, type Transport } from "../transport/network.ts";
+import {
+  type Destination,
+  type Network,
+  REFUSED,
+  type SoftError,
+  type Transport,
+} from "../transport/network.ts";
 import type { Packet } from "../transport/packet.ts";
 import { IpAddress } from "../wire/address.ts";
 import { PROTOCOL } from "../wire/protocol.ts";

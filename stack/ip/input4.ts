@@ -36,14 +36,7 @@ export class Input4 {
    * The IP packet at `ipAt` in `frame`, of at most `length` bytes, which came `from` one interface and counts for `on`:
    * another where it came over loopback. `group` where the frame was not for one station.
    */
-  receive(
-    from: Interface,
-    on: Interface,
-    frame: Frame,
-    ipAt: number,
-    length: number,
-    group: boolean,
-  ): void {
+  receive(from: Interface, on: Interface, frame: Frame, ipAt: number, length: number, group: boolean): void {
     const { view } = frame;
     // A header that is spread over chunks belongs to nobody who sends packets to be read.
     const here = frame.head - (ipAt - frame.at);
@@ -66,8 +59,7 @@ export class Input4 {
       !from.isLoopback &&
       (octet === LOOPBACK_OCTET ||
         packet.d3 >>> OCTET_SHIFT === LOOPBACK_OCTET ||
-        this.#policy.isForged(packet) ||
-        on.addresses.isBroadcast4(packet.s3));
+        this.#policy.isForged(packet));
     if (source === CLASS_D || source === CLASS_E || odd) {
       on.link.counters.martian += 1;
       return;
@@ -98,7 +90,7 @@ export class Input4 {
   #mine(on: Interface, packet: Packet, cast: Packet["cast"]): void {
     const { view, ipAt, frame } = packet;
     packet.cast = cast;
-    if (packet.s3 >>> OCTET_SHIFT === 0) {
+    if (packet.s3 >>> OCTET_SHIFT === 0 && !isGroupQuery(packet)) {
       // Somebody without an address can't be answered (RFC 1122 section 3.2.1.3 a and b).
       on.link.counters.martian += 1;
     } else if (ipv4.isFragment(view, ipAt)) {
@@ -187,3 +179,7 @@ export class Input4 {
     packet.d3 = ipv4.destinationWord(packet.view, packet.ipAt);
   }
 }
+
+/** A switch without an address asks who is in which group (RFC 4541 section 2.1.1); the answer goes to the group. */
+const isGroupQuery = ({ view, ipAt, s3 }: Packet): boolean =>
+  s3 === 0 && ipv4.protocol(view, ipAt) === PROTOCOL.IGMP;

@@ -42,14 +42,7 @@ export class Input6 {
    * The IP packet at `ipAt` in `frame`, of at most `length` bytes, which came `from` one interface and counts for `on`:
    * another where it came over loopback. `group` where the frame was not for one station.
    */
-  receive(
-    from: Interface,
-    on: Interface,
-    frame: Frame,
-    ipAt: number,
-    length: number,
-    group: boolean,
-  ): void {
+  receive(from: Interface, on: Interface, frame: Frame, ipAt: number, length: number, group: boolean): void {
     const { view } = frame;
     const here = frame.head - (ipAt - frame.at);
     if (here < ipv6.HEADER_BYTES || ipv6.check(view, ipAt, length) < 0) {
@@ -76,8 +69,7 @@ export class Input6 {
 
   #sort(on: Interface, packet: Packet): void {
     const { d0, d1, d2, d3, frame } = packet;
-    if (on.hasAddress(d0, d1, d2, d3) || this.#policy.isOurs(packet))
-      packet.cast = CAST.unicast;
+    if (on.hasAddress(d0, d1, d2, d3) || this.#policy.isOurs(packet)) packet.cast = CAST.unicast;
     else if (d0 >>> OCTET_SHIFT !== GROUP_OCTET) {
       // A tentative address takes neighbour discovery only, which comes to its group (RFC 4862 section 5.4).
       this.#policy.elsewhere(packet);

@@ -39,12 +39,7 @@ export class ParkedChunks implements Parked {
   #ended = false;
 
   /** Keeps the chunks, which are lent. */
-  constructor(
-    link: Link,
-    queue: Queue,
-    chunks: PacketChunks,
-    notice: Notice | undefined,
-  ) {
+  constructor(link: Link, queue: Queue, chunks: PacketChunks, notice: Notice | undefined) {
     this.#link = link;
     this.#queue = queue;
     this.#chunks = chunks;

@@ -2,7 +2,7 @@
  * Finds ways: is it us, a group, everybody, or a route; out of which interface, from which address, over which neighbour.
  */
 import { REFUSED, type Refused } from "../transport/network.ts";
-import { type IpAddress, SCOPE } from "../wire/address.ts";
+import { type IpAddress, MAPPED, SCOPE } from "../wire/address.ts";
 import { HEADER_BYTES as IPV4_BYTES } from "../wire/ipv4.ts";
 import { HEADER_BYTES as IPV6_BYTES } from "../wire/ipv6.ts";
 import { BROADCAST_MAC, type MacAddress, multicastMac } from "../wire/mac.ts";
@@ -49,6 +49,13 @@ export class Routing implements Wayfinder {
   readonly #numbers = new Map<string, number>();
   #lastIndex = 0;
   #loopback: Interface | undefined;
+  /** The sender that was found to be none of us last, on which interface, and of which generation that is. */
+  #stranger0 = 0;
+  #stranger1 = 0;
+  #stranger2 = 0;
+  #stranger3 = 0;
+  #strangerAsOf = -1;
+  #strangerOn: Interface | undefined;
   #own = 0;
 
   constructor(environment: Environment, io: RoutingIo) {
@@ -122,6 +129,35 @@ export class Routing implements Wayfinder {
     for (let i = 0; i < all.length; i++) {
       if (all[i]!.hasAddress(w0, w1, w2, w3)) return true;
     }
+    return false;
+  }
+
+  /**
+   * True where nobody on a link can have the address, because it is ours, or everybody's of the network `on` is in. What
+   * is never on a link, as loopback, is not looked for. Allocates nothing, and remembers the last one that can.
+   */
+  isForged(w0: number, w1: number, w2: number, w3: number, on: Interface): boolean {
+    const generation = this.generation;
+    if (
+      w3 === this.#stranger3 &&
+      w2 === this.#stranger2 &&
+      w1 === this.#stranger1 &&
+      w0 === this.#stranger0 &&
+      generation === this.#strangerAsOf &&
+      on === this.#strangerOn
+    ) {
+      return false;
+    }
+    const all = this.#all;
+    for (let i = 0; i < all.length; i++)
+      if (all[i] !== this.#loopback && all[i]!.hasAddress(w0, w1, w2, w3)) return true;
+    if (w2 === MAPPED && (w0 | w1) === 0 && on.addresses.isBroadcast4(w3)) return true;
+    this.#stranger0 = w0;
+    this.#stranger1 = w1;
+    this.#stranger2 = w2;
+    this.#stranger3 = w3;
+    this.#strangerAsOf = generation;
+    this.#strangerOn = on;
     return false;
   }
 

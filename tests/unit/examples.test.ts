@@ -7,8 +7,10 @@ import { createBurst, Frame, type Queue } from "../../index.ts";
 import { completeChecksum } from "../../examples/support/checksum.ts";
 import { readClaims } from "../../examples/support/claims.ts";
 import { Meter, packetRate } from "../../examples/support/meter.ts";
-import { Layers } from "../../examples/support/packet.ts";
+import { Layers } from "../../examples/support/layers.ts";
+import { claimsOf, readOwn } from "../../examples/support/own-address.ts";
 import { reverse } from "../../examples/support/reverse.ts";
+import { RoundTrips } from "../../examples/support/round-trips.ts";
 import { Talkers } from "../../examples/support/talkers.ts";
 import {
   bytes,
@@ -150,6 +152,40 @@ describe("talkers", () => {
     expect(talkers.otherPackets).toBe(5000 - 4096);
     expect(new Set(talkers.top(5000).map(({ address }) => address)).size).toBe(4096);
   });
+});
+
+test("claims of addresses: what is sent to them, and who asks for them", () => {
+  const addresses = ["10.0.0.9/24", "2001:db8::12:3456/64"].map((text) => readOwn("--address", text).address);
+  expect(claimsOf(addresses)).toEqual([
+    { destination: "10.0.0.9" },
+    { arp: true, destination: "10.0.0.9" },
+    { destination: "2001:db8::12:3456" },
+    { destination: "ff02::1:ff12:3456" },
+  ]);
+  for (const text of ["10.0.0.9", "10.0.0.9/33", "here/24", ""])
+    expect(() => readOwn("--address", text)).toThrow("such as 10.0.0.9/24");
+});
+
+test("round trips: the figures of ping, each request counted once", () => {
+  const trips = new RoundTrips();
+  expect(trips.figures()).toMatchObject({ sent: 0, lossPercent: 0, minMs: undefined });
+  for (let i = 0; i < 5; i++) expect(trips.next(10 * i)).toBe(i);
+  expect(trips.answered(0, 2)).toBe(2);
+  expect(trips.answered(2, 24)).toBe(4);
+  expect(trips.answered(1, 16)).toBe(6);
+  // One too many, one that was never sent, an error and a late answer after it.
+  expect(trips.answered(1, 17)).toBeUndefined();
+  expect(trips.answered(77, 17)).toBeUndefined();
+  trips.failed(3);
+  expect(trips.answered(3, 99)).toBeUndefined();
+  expect(trips.settled).toBe(false);
+  trips.failed(4);
+  expect(trips.settled).toBe(true);
+  expect(trips.figures()).toMatchObject({
+    ...{ sent: 5, received: 3, duplicates: 3, errors: 2, lossPercent: 40 },
+    ...{ minMs: 2, avgMs: 4, maxMs: 6 },
+  });
+  expect(trips.figures().mdevMs).toBeCloseTo(Math.sqrt(8 / 3));
 });
 
 test("claims from words", () => {

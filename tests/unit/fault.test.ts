@@ -188,6 +188,21 @@ test("a frame that is held on its way out survives the end of the burst that it 
   expect(back.slice(0, 10)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
+test("twins take nothing that a sender was told is free", () => {
+  const [left] = createLink({ chunkCount: 16, txRing: 8, rxRing: 8, fillRing: 4 });
+  const twice = faulty(left, { random: seededRandom(1), clock: new VirtualClock(), tx: { duplicate: 1 } });
+  const [queue] = twice.queues;
+  const { umem } = twice;
+  expect(queue!.reserve(8)).toBe(true);
+  expect(umem.available).toBeGreaterThanOrEqual(8);
+  for (let i = 0; i < 8; i++) {
+    const chunk = umem.take();
+    expect(chunk).toBeGreaterThanOrEqual(0);
+    expect(queue!.send(chunk, 1, false)).toBe(true);
+  }
+  expect(twice.faults().tx).toMatchObject({ passed: 8, duplicated: 0, spared: 8 });
+});
+
 test("rates out of range are refused by name", () => {
   const [left] = createLink();
   const base = { random: seededRandom(1), clock: new VirtualClock() };

@@ -23,9 +23,9 @@ describe("the README", () => {
   test("names every target that the Makefile lists for running, and every example", () => {
     for (const target of ["demo", "test", "bench", "lab", "lab-down", "check"])
       expect(readme).toContain(`make ${target}`);
-    for (const name of ["doctor", "count", "reflect", "bridge", "capture", "generate", "demo"]) {
-      expect(readme).toContain(`bun run examples/${name}.ts`);
-    }
+    const drivers = ["doctor", "count", "reflect", "bridge", "capture", "generate", "demo"];
+    const hosts = ["ping", "udp-echo", "dns", "statsd", "router"];
+    for (const name of [...drivers, ...hosts]) expect(readme).toContain(`bun run examples/${name}.ts`);
   });
 
   test("gives a reason for every dependency", () => {
