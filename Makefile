@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-bench deps-vm bpf demo test test-unit test-vm vm-shell check bench bench-vm lab lab-down clean
+.PHONY: help deps deps-test deps-bench deps-vm bpf demo test test-unit sim fuzz test-vm vm-shell check bench bench-vm lab lab-down clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 MIN_BUN := 1.4.5
@@ -13,7 +13,7 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 
 # What building and running needs, and what the tests hold us against besides.
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
-APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat
+APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat curl
 # Peers of the host: what asks it, and what serves it.
 APT_PEERS := nmap fping arping ndisc6 traceroute mtr-tiny iputils-tracepath bind9-dnsutils knot-dnsutils dnsperf sockperf
 APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute
@@ -75,6 +75,12 @@ test: deps-test bpf ## everything, on the real kernel (root)
 
 test-unit: deps ## what needs neither root nor a kernel
 	@$(BUN) run tests/run.ts unit
+
+sim: deps ## hosts in virtual time from SEEDS seeds; SEED=n is the first
+	@$(BUN) run tests/sim/run.ts $(or $(SEEDS),1000) $(or $(SEED),1)
+
+fuzz: deps ## N broken packets through printer, parsers and a live host; SEED=n repeats a run
+	@$(BUN) run tests/fuzz/run.ts $(or $(N),100000) $(or $(SEED),1)
 
 test-vm: deps-test bpf ## the tests in virtual machines: zero-copy cards, old and new kernels (root)
 	@$(MAKE) --no-print-directory deps-vm || echo "millrace: what the virtual machine needs cannot be had here"

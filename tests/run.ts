@@ -9,7 +9,7 @@ import { join, relative } from "node:path";
 import { formatTally, NO_TALLY, plus, type Tally } from "./support/tally.ts";
 
 /** Order matters: a wrong index should be found before a hundred namespaces are made. */
-const TIERS = ["unit", "oracle", "veth", "interop"] as const;
+const TIERS = ["unit", "oracle", "sim", "fuzz", "veth", "interop"] as const;
 /** The slowest test (1000 attaches, 200 kills) takes minutes on a busy machine. */
 const TEST_TIMEOUT_MS = 300_000;
 

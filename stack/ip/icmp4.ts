@@ -38,7 +38,8 @@ export class Icmp4 {
     else if (type === icmp.TYPE.ECHO_REPLY) {
       this.#counters.echoReplies += 1;
       this.#host.echoes.replied(packet, icmp.identifier(view, at), icmp.sequence(view, at));
-    } else if (icmp.isError(type) && !isAdvice(type)) this.#heard(packet, type);
+    } else if (type === icmp.TYPE.REDIRECT) this.#redirected(packet);
+    else if (icmp.isError(type) && type !== icmp.TYPE.SOURCE_QUENCH) this.#heard(packet, type);
     return true;
   }
 
@@ -126,6 +127,18 @@ export class Icmp4 {
     return outgoing.end() === 0;
   }
 
+  /** A router knows a better way for a packet of ours: whatever its code, to this one destination (RFC 1122 3.2.2.2). */
+  #redirected({ view, at, length, cast, source, interface: on }: Packet): void {
+    const quoteAt = at + icmp.QUOTE;
+    if (icmp.quoteLength(view, at, length) < ipv4.HEADER_BYTES) {
+      this.#counters.malformed += 1;
+      return;
+    }
+    if (cast !== CAST.unicast || !this.#host.network.isLocal(ipv4.source(view, quoteAt))) return;
+    const destination = ipv4.destination(view, quoteAt);
+    (on as Interface).protocols?.redirected({ from: source, destination, target: icmp.gateway(view, at) });
+  }
+
   /** An error of somebody's about a packet of ours, which it quotes. */
   #heard(packet: Packet, type: number): void {
     const { view, at, length } = packet;
@@ -174,9 +187,6 @@ const mayReport = (packet: Packet): boolean => {
 };
 
 const { TYPE, UNREACHABLE } = icmp;
-
-/** What says nothing of an end: slow down, which nobody heeds any more (RFC 6633), or take another way. */
-const isAdvice = (type: number): boolean => type === TYPE.SOURCE_QUENCH || type === TYPE.REDIRECT;
 
 const kindOf = (type: number, code: number): SoftError["kind"] => {
   if (type === TYPE.TIME_EXCEEDED) return "time-exceeded";

@@ -38,7 +38,7 @@ export class Icmp6 {
       return true;
     }
     const type = icmp.type(view, at);
-    if ((packet.interface as Interface).life === "loopback" && !this.#isAboutEcho(packet, type)) return false;
+    if ((packet.interface as Interface).life === "beside" && !this.#isAboutEcho(packet, type)) return false;
     if (type === TYPE.ECHO_REQUEST) this.#answer(packet);
     else if (type === TYPE.ECHO_REPLY) {
       this.#counters.echoReplies += 1;
