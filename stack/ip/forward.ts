@@ -190,13 +190,11 @@ const readHeader = (packet: Packet): void => {
   if (packet.family === 4) {
     packet.at = ipAt + ipv4.headerBytes(view, ipAt);
     packet.length = ipAt + ipv4.totalLength(view, ipAt) - packet.at;
-    packet.ttl = ipv4.ttl(view, ipAt);
     // A later fragment has no transport header whose checksum could be looked at.
     packet.protocol = ipv4.isFragment(view, ipAt) ? NO_TRANSPORT : ipv4.protocol(view, ipAt);
   } else {
     packet.at = ipAt + ipv6.HEADER_BYTES;
     packet.length = ipv6.payloadLength(view, ipAt);
-    packet.ttl = ipv6.hopLimit(view, ipAt);
     packet.protocol = ipv6.nextHeader(view, ipAt);
   }
 };

@@ -18,6 +18,17 @@ const CLASS_E = 0xf;
 const OCTET_SHIFT = 24;
 const LOOPBACK_OCTET = 127;
 const EVERYBODY = -1;
+const FIRST_GROUP_OCTET = CLASS_D << (CLASS_SHIFT - OCTET_SHIFT);
+const OCTET_MASK = 0xff;
+const HALF_BITS = 16;
+const LOW_HALF = 0xffff;
+/** Version 4, and a header of five words. */
+const USUAL_HEADER = 0x45;
+/** In the word of identification and flags: more fragments, and an offset. */
+const FRAGMENT_BITS = 0x3fff;
+
+/** The two halves of a word, as they enter the checksum. */
+const halves = (word: number): number => (word >>> HALF_BITS) + (word & LOW_HALF);
 
 export class Input4 {
   readonly #packet: Packet;
@@ -37,6 +48,59 @@ export class Input4 {
    * another where it came over loopback. `group` where the frame was not for one station.
    */
   receive(from: Interface, on: Interface, frame: Frame, ipAt: number, length: number, group: boolean): void {
+    if (group || !this.#usual(on, frame, ipAt, length)) this.#unusual(from, on, frame, ipAt, length, group);
+  }
+
+  /**
+   * What most packets are: whole, in one chunk, behind a right header without options, from one station to an address of
+   * the interface, for a protocol that is spoken here. Judged in five words; false, with nothing said, for all others.
+   */
+  #usual(on: Interface, frame: Frame, ipAt: number, length: number): boolean {
+    if (length < ipv4.HEADER_BYTES || frame.chunks !== 1) return false;
+    const { view } = frame;
+    const first = view.getInt32(ipAt + ipv4.VERSION_LENGTH);
+    const second = view.getInt32(ipAt + ipv4.IDENTIFICATION);
+    const third = view.getInt32(ipAt + ipv4.TTL);
+    const source = view.getInt32(ipAt + ipv4.SOURCE);
+    const destination = view.getInt32(ipAt + ipv4.DESTINATION);
+    const total = first & LOW_HALF;
+    const sum = halves(first) + halves(second) + halves(third) + halves(source) + halves(destination);
+    const wrong =
+      first >>> OCTET_SHIFT !== USUAL_HEADER ||
+      (sum & LOW_HALF) + (sum >>> HALF_BITS) !== LOW_HALF ||
+      total < ipv4.HEADER_BYTES ||
+      total > length ||
+      (second & FRAGMENT_BITS) !== 0;
+    const octet = source >>> OCTET_SHIFT;
+    const nobody = octet === 0 || octet === LOOPBACK_OCTET || octet >= FIRST_GROUP_OCTET;
+    if (wrong || nobody || !on.hasAddress(0, 0, MAPPED, destination)) return false;
+    const packet = this.#packet;
+    if (packet.family !== 4) this.read(packet);
+    packet.s3 = source;
+    packet.d3 = destination;
+    // Most often they are those of the packet before, and a comparison is cheaper than telling the collector of a store.
+    if (packet.view !== view) {
+      packet.view = view;
+      packet.bytes = frame.bytes;
+    }
+    if (packet.frame !== frame) packet.frame = frame;
+    if (packet.interface !== on) packet.interface = on;
+    const protocol = (third >>> HALF_BITS) & OCTET_MASK;
+    const handler = this.#policy.handlers[protocol];
+    if (handler === undefined || protocol === PROTOCOL.ICMPV6 || this.#policy.isForged(packet)) return false;
+    packet.ipAt = ipAt;
+    packet.at = ipAt + ipv4.HEADER_BYTES;
+    packet.length = total - ipv4.HEADER_BYTES;
+    packet.protocol = protocol;
+    packet.cast = CAST.unicast;
+    packet.plain = true;
+    on.link.counters.delivered += 1;
+    if (!handler.receive(packet) && !this.#extends(packet)) this.#policy.refused(packet, "port");
+    return true;
+  }
+
+  /** Every other packet, and what is wrong with it. */
+  #unusual(from: Interface, on: Interface, frame: Frame, ipAt: number, length: number, group: boolean): void {
     const { view } = frame;
     // A header that is spread over chunks belongs to nobody who sends packets to be read.
     const here = frame.head - (ipAt - frame.at);
@@ -139,8 +203,6 @@ export class Input4 {
     packet.plain = headerBytes === ipv4.HEADER_BYTES && on.canTurn(packet);
     packet.at = ipAt + headerBytes;
     packet.length = ipv4.totalLength(view, ipAt) - headerBytes;
-    packet.ttl = ipv4.ttl(view, ipAt);
-    packet.trafficClass = ipv4.typeOfService(view, ipAt);
     packet.protocol = ipv4.protocol(view, ipAt);
     // Of IPv6 alone: its messages say things that only its headers prove.
     const foreign = packet.protocol === PROTOCOL.ICMPV6;

@@ -109,8 +109,6 @@ export class Input6 {
   #deliver(on: Interface, packet: Packet): void {
     const { view, ipAt } = packet;
     const payload = ipv6.payloadLength(view, ipAt);
-    packet.trafficClass = ipv6.trafficClass(view, ipAt);
-    packet.ttl = ipv6.hopLimit(view, ipAt);
     packet.protocol = ipv6.nextHeader(view, ipAt);
     packet.at = ipAt + ipv6.HEADER_BYTES;
     packet.length = payload;

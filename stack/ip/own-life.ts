@@ -72,7 +72,7 @@ export class OwnLife implements InterfaceProtocols {
       routerAdvertised: (source, advertisement) => {
         if (options.slaac === true) this.#slaac.receive(source, advertisement);
       },
-      redirected: (redirect) => this.#redirected(redirect),
+      redirected: (redirect) => this.redirected(redirect),
       noRouter: (address) => this.#slaac.noRouter(address),
     });
     this.#ndp.isRouter = host.forwarding;
@@ -144,6 +144,23 @@ export class OwnLife implements InterfaceProtocols {
     this.#groups.resend(4);
     this.#groups.resend(6);
     this.#begin();
+  }
+
+  redirected({ from, destination, target }: RedirectNotice): boolean {
+    const first = this.#host.firstHop(this.interface, destination);
+    if (this.#host.forwarding || first === undefined || !first.equals(from)) return false;
+    // RFC 1122 section 3.2.2.2; a link-local target, or the destination itself, is on the link by what NDP says.
+    if (target.family === 4 && !this.#isNear(target)) return false;
+    const { now } = this.#host.environment.timers;
+    return this.#host.routes.add({
+      prefix: Prefix.of(destination, destination.family === 4 ? IPV4_BITS : IPV6_BITS),
+      ...(target.equals(destination) ? {} : { gateway: target }),
+      interface: this.interface.index,
+      metric: CONNECTED_METRIC,
+      kind: "unicast",
+      origin: "redirect",
+      expiresMs: now + REDIRECT_MS,
+    });
   }
 
   macChanged(): void {
@@ -244,19 +261,11 @@ export class OwnLife implements InterfaceProtocols {
     });
   }
 
-  #redirected({ from, destination, target }: RedirectNotice): boolean {
-    const first = this.#host.firstHop(this.interface, destination);
-    if (this.#host.forwarding || first === undefined || !first.equals(from)) return false;
-    const { now } = this.#host.environment.timers;
-    return this.#host.routes.add({
-      prefix: Prefix.of(destination, IPV6_BITS),
-      ...(target.equals(destination) ? {} : { gateway: target }),
-      interface: this.interface.index,
-      metric: CONNECTED_METRIC,
-      kind: "unicast",
-      origin: "redirect",
-      expiresMs: now + REDIRECT_MS,
-    });
+  /** Whether an address is that of another on a network of this interface. */
+  #isNear({ w0, w1, w2, w3 }: IpAddress): boolean {
+    const route = this.#host.routes.lookup(w0, w1, w2, w3, this.interface.index);
+    if (route?.kind !== "unicast" || route.gateway !== undefined) return false;
+    return !this.#book.has(w0, w1, w2, w3) && !this.#book.isBroadcast4(w3);
   }
 
   #first4(): IpAddress | undefined {

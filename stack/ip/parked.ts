@@ -57,7 +57,8 @@ export class ParkedChunks implements Parked {
     const link = this.#link;
     const queue = this.#queue;
     const { addresses, lengths, more } = this.#chunks;
-    if (!link.device.open || !queue.reserve(addresses.length)) return this.drop("full");
+    const packets = more.reduce((count, goesOn) => count + Number(!goesOn), 0);
+    if (!link.device.open || !queue.reserve(addresses.length, packets)) return this.drop("full");
     this.#end();
     let first = true;
     for (const [i, address] of addresses.entries()) {

@@ -2,6 +2,7 @@
  * What runs on an interface besides packets: resolution, discovery, configuration. Types only.
  */
 import type { Packet } from "../transport/packet.ts";
+import type { RedirectNotice } from "./ndp.ts";
 
 export interface InterfaceProtocols {
   /** An ARP packet of at most `lengthBytes`. */
@@ -10,6 +11,8 @@ export interface InterfaceProtocols {
   receiveIcmp6(packet: Packet, type: number): void;
   /** A UDP datagram for a DHCP client; true where one runs and the datagram is for it. */
   receiveDhcp(packet: Packet): boolean;
+  /** A router says that another first hop is better; true where that is believed. */
+  redirected(notice: RedirectNotice): boolean;
   /** The link came up or went down. */
   linkChanged(up: boolean): void;
   /** The device's Ethernet address is another. */

@@ -31,6 +31,12 @@ const TO_ALL = fixedHop(BROADCAST_MAC);
 /** On the loopback interface the address field is nobody's. */
 const TO_SELF: Hop = { live: true, usable: true, macHigh: 0, macLow: 0 };
 
+const OCTETS = 256;
+const OCTET_MASK = OCTETS - 1;
+const BITS_PER_BYTE = 8;
+/** Bits of a word of `#octets`, as a shift; JavaScript's own shifts take a number modulo this. */
+const WORD_SHIFT = 5;
+
 /** Who hears of changes. */
 export interface RoutingIo {
   route(route: Route, change: "added" | "removed" | "expired"): void;
@@ -50,13 +56,10 @@ export class Routing implements Wayfinder {
   #lastIndex = 0;
   #loopback: Interface | undefined;
   /** The sender that was found to be none of us last, on which interface, and of which generation that is. */
-  #stranger0 = 0;
-  #stranger1 = 0;
-  #stranger2 = 0;
-  #stranger3 = 0;
-  #strangerAsOf = -1;
-  #strangerOn: Interface | undefined;
   #own = 0;
+  /** 256 bits: the last octets of our addresses and of the broadcast addresses of their subnets. */
+  readonly #octets = new Int32Array(new ArrayBuffer(OCTETS / BITS_PER_BYTE));
+  #octetsAsOf = -1;
 
   constructor(environment: Environment, io: RoutingIo) {
     this.routes = new RouteTable(environment, { changed: (route, change) => io.route(route, change) });
@@ -134,31 +137,37 @@ export class Routing implements Wayfinder {
 
   /**
    * True where nobody on a link can have the address, because it is ours, or everybody's of the network `on` is in. What
-   * is never on a link, as loopback, is not looked for. Allocates nothing, and remembers the last one that can.
+   * is never on a link, as loopback, is not looked for. Allocates nothing.
    */
   isForged(w0: number, w1: number, w2: number, w3: number, on: Interface): boolean {
-    const generation = this.generation;
-    if (
-      w3 === this.#stranger3 &&
-      w2 === this.#stranger2 &&
-      w1 === this.#stranger1 &&
-      w0 === this.#stranger0 &&
-      generation === this.#strangerAsOf &&
-      on === this.#strangerOn
-    ) {
-      return false;
-    }
+    if (!this.#mayBeOurs(w3)) return false;
     const all = this.#all;
     for (let i = 0; i < all.length; i++)
       if (all[i] !== this.#loopback && all[i]!.hasAddress(w0, w1, w2, w3)) return true;
     if (w2 === MAPPED && (w0 | w1) === 0 && on.addresses.isBroadcast4(w3)) return true;
-    this.#stranger0 = w0;
-    this.#stranger1 = w1;
-    this.#stranger2 = w2;
-    this.#stranger3 = w3;
-    this.#strangerAsOf = generation;
-    this.#strangerOn = on;
     return false;
+  }
+
+  /** A first look at an address's last octet, which settles it for nearly all: in `#octets` is a bit for each of ours. */
+  #mayBeOurs(w3: number): boolean {
+    const octets = this.#octets;
+    if (this.#octetsAsOf !== this.generation) this.#collectOctets();
+    return (octets[(w3 & OCTET_MASK) >>> WORD_SHIFT]! & (1 << w3)) !== 0;
+  }
+
+  #collectOctets(): void {
+    this.#octetsAsOf = this.generation;
+    this.#octets.fill(0);
+    for (const one of this.#all) {
+      for (const { address, prefix, prefixLength } of one.addresses.values()) {
+        this.#noteOctet(address.w3);
+        if (address.family === 4) this.#noteOctet(prefix.address.w3 | (-1 >>> prefixLength));
+      }
+    }
+  }
+
+  #noteOctet(w3: number): void {
+    this.#octets[(w3 & OCTET_MASK) >>> WORD_SHIFT]! |= 1 << w3;
   }
 
   settle(way: Way): 0 | Refused {

@@ -40,7 +40,7 @@ export class WaySink implements FragmentSink {
     const { umem } = queue;
     const chunks = packets * Math.ceil((link.linkBytes + mtu) / umem.roomBytes);
     const spare = way.hop!.usable || packets === 1 ? 0 : umem.chunkCount >> FREE_SHIFT;
-    return umem.available >= chunks + spare && queue.reserve(chunks);
+    return umem.available >= chunks + spare && queue.reserve(chunks, packets);
   }
 
   /** Begins a run of packets on `way`, which is ready and has room. */

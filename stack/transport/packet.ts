@@ -5,6 +5,8 @@
  * handed to. Addresses are words as in wire/address.ts.
  */
 import type { Frame } from "../device/frame.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
 import { fold, sum } from "../wire/checksum.ts";
 import { type Family, IpAddress, MAPPED } from "../wire/address.ts";
 
@@ -63,10 +65,6 @@ export class Packet {
   at = 0;
   /** Bytes from `at` to the packet's end. */
   length = 0;
-  /** TTL or hop limit. */
-  ttl = 0;
-  /** TOS or traffic class: DSCP and ECN. */
-  trafficClass = 0;
   cast: Cast = CAST.unicast;
   /** False where headers lie between the IP header and the transport's, or options in it: it can't be turned around in place. */
   plain = true;
@@ -78,6 +76,18 @@ export class Packet {
   d1 = 0;
   d2 = MAPPED;
   d3 = 0;
+
+  /** TTL or hop limit. */
+  get ttl(): number {
+    return this.family === 4 ? ipv4.ttl(this.view, this.ipAt) : ipv6.hopLimit(this.view, this.ipAt);
+  }
+
+  /** TOS or traffic class: DSCP and ECN. */
+  get trafficClass(): number {
+    return this.family === 4
+      ? ipv4.typeOfService(this.view, this.ipAt)
+      : ipv6.trafficClass(this.view, this.ipAt);
+  }
 
   /** The sender. Allocates. */
   get source(): IpAddress {
@@ -96,18 +106,19 @@ export class Packet {
 
   /** Partial sum of the pseudo-header (RFC 768, RFC 8200 section 8.1) for `lengthBytes` of the packet's protocol. */
   pseudoSum(lengthBytes: number): number {
-    const addresses =
-      this.family === 4
-        ? sumOfWord(this.s3) + sumOfWord(this.d3)
-        : sumOfWord(this.s0) +
-          sumOfWord(this.s1) +
-          sumOfWord(this.s2) +
-          sumOfWord(this.s3) +
-          sumOfWord(this.d0) +
-          sumOfWord(this.d1) +
-          sumOfWord(this.d2) +
-          sumOfWord(this.d3);
-    return addresses + this.protocol + lengthBytes;
+    const last = sumOfWord(this.s3) + sumOfWord(this.d3) + this.protocol + lengthBytes;
+    return this.family === 4 ? last : last + this.#sumOfUpperWords();
+  }
+
+  #sumOfUpperWords(): number {
+    return (
+      sumOfWord(this.s0) +
+      sumOfWord(this.s1) +
+      sumOfWord(this.s2) +
+      sumOfWord(this.d0) +
+      sumOfWord(this.d1) +
+      sumOfWord(this.d2)
+    );
   }
 
   /** True where the Internet checksum over `lengthBytes` from `at`, with the pseudo-header, is right. */

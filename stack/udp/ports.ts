@@ -16,6 +16,18 @@ export interface Listener extends Flow {
   readonly reuse: boolean;
 }
 
+/** Who sent a packet to whom, in words; a `Packet` is one. */
+export interface Ends {
+  readonly s0: number;
+  readonly s1: number;
+  readonly s2: number;
+  readonly s3: number;
+  readonly d0: number;
+  readonly d1: number;
+  readonly d2: number;
+  readonly d3: number;
+}
+
 /** Sockets that share one address and port: a group that a whole machine listens to has tens of them, not thousands. */
 export const MAX_SHARING = 256;
 /** Local addresses of one port that sockets are bound to one by one. */
@@ -32,6 +44,14 @@ class Port<L extends Listener> {
   any: L[] = [];
   /** Those without a remote end. Replaced, never changed in place: a delivery may walk over it while handlers bind and close. */
   listeners: readonly L[] = [];
+
+  /** The socket for a packet between these ends. */
+  find({ s0, s1, s2, s3, d0, d1, d2, d3 }: Ends, remotePort: number): L | undefined {
+    const flow = this.flows?.find(s0, s1, s2, s3, remotePort);
+    if (flow !== undefined && (flow.localAddress?.equalsWords(d0, d1, d2, d3) ?? true)) return flow;
+    const sharing = this.bound?.get(d0, d1, d2, d3);
+    return sharing === undefined ? this.any[0] : sharing[0];
+  }
 
   get empty(): boolean {
     return this.listeners.length === 0 && (this.flows?.size ?? 0) === 0;
@@ -54,30 +74,12 @@ export class Ports<L extends Listener> {
     return this.#size;
   }
 
-  /** The socket for a packet from `s` port `remotePort` to `d` port `localPort`. Allocates nothing. */
-  find(
-    s0: number,
-    s1: number,
-    s2: number,
-    s3: number,
-    remotePort: number,
-    d0: number,
-    d1: number,
-    d2: number,
-    d3: number,
-    localPort: number,
-  ): L | undefined {
+  /** The socket for a packet between these ends. Allocates nothing. */
+  find(ends: Ends, remotePort: number, localPort: number): L | undefined {
     const port = this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)];
     if (port === undefined) return undefined;
-    if (port.flows !== undefined) {
-      const flow = port.flows.find(s0, s1, s2, s3, remotePort);
-      if (flow !== undefined && (flow.localAddress?.equalsWords(d0, d1, d2, d3) ?? true)) return flow;
-    }
-    if (port.bound !== undefined) {
-      const sharing = port.bound.get(d0, d1, d2, d3);
-      if (sharing !== undefined) return sharing[0];
-    }
-    return port.any[0];
+    if (port.flows === undefined && port.bound === undefined) return port.any[0];
+    return port.find(ends, remotePort);
   }
 
   /** Everybody on a port who hears from anybody: those that a packet to a group or to everybody may be for. */

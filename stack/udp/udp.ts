@@ -3,12 +3,13 @@
  */
 import type { Network, SoftError, Transport } from "../transport/network.ts";
 import { CAST, type Packet } from "../transport/packet.ts";
+import type { IpAddress } from "../wire/address.ts";
 import { isPartial } from "../wire/checksum.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
 import { Datagram } from "./datagram.ts";
 import { type CheckedUdpOptions, checkUdpOptions, type UdpOptions } from "./options.ts";
-import { Ports } from "./ports.ts";
+import { type Ends, Ports } from "./ports.ts";
 import { type DatagramHandler, UdpSocket } from "./socket.ts";
 
 /** Counters of a host's UDP, in datagrams. */
@@ -87,18 +88,7 @@ export class UdpTransport implements Transport {
     }
     packet.length = total;
     if (packet.cast !== CAST.unicast) return this.#deliverToAll(packet, total);
-    const socket = this.#ports.find(
-      packet.s0,
-      packet.s1,
-      packet.s2,
-      packet.s3,
-      udp.sourcePort(view, at),
-      packet.d0,
-      packet.d1,
-      packet.d2,
-      packet.d3,
-      udp.destinationPort(view, at),
-    );
+    const socket = this.#ports.find(packet, udp.sourcePort(view, at), udp.destinationPort(view, at));
     const taker = socket === undefined || isOn(socket, packet) ? socket : this.#takerOn(packet);
     if (taker === undefined) {
       this.#noPort += 1;
@@ -119,18 +109,7 @@ export class UdpTransport implements Transport {
     const localPort = udp.sourcePort(view, at);
     const remotePort = udp.destinationPort(view, at);
     const { local, remote } = error;
-    const socket = this.#ports.find(
-      remote.w0,
-      remote.w1,
-      remote.w2,
-      remote.w3,
-      remotePort,
-      local.w0,
-      local.w1,
-      local.w2,
-      local.w3,
-      localPort,
-    );
+    const socket = this.#ports.find(endsOf(remote, local), remotePort, localPort);
     if (socket === undefined) return;
     this.#softErrors += 1;
     socket.softErrors += 1;
@@ -245,6 +224,18 @@ export class UdpTransport implements Transport {
   }
 }
 
+/** The ends of a packet that `remote` would have sent to `local`. */
+const endsOf = (remote: IpAddress, local: IpAddress): Ends => ({
+  s0: remote.w0,
+  s1: remote.w1,
+  s2: remote.w2,
+  s3: remote.w3,
+  d0: local.w0,
+  d1: local.w1,
+  d2: local.w2,
+  d3: local.w3,
+});
+
 const isOn = (socket: UdpSocket, packet: Packet): boolean =>
   (socket.interfaceIndex === 0 || socket.interfaceIndex === packet.interface.index) &&
   (socket.family === 0 || socket.family === packet.family);
@@ -258,7 +249,7 @@ const wants = (socket: UdpSocket, packet: Packet): boolean => {
       !localAddress.equalsWords(packet.d0, packet.d1, packet.d2, packet.d3)
     )
       return false;
-    return socket.memberships.wants(packet);
+    return socket.wantsGroup(packet);
   }
   // A broadcast reaches sockets of all addresses only, as with the kernel's.
   return localAddress === undefined;

@@ -154,13 +154,15 @@ export const traceroute = async (
   }));
 };
 
-/** `mtr`: the hops, each probed `count` times, with what was lost there in percent. */
+/** `mtr`: the hops, each probed `count` times, with what was lost there in percent; by ICMP unless `more` says --udp. */
 export const mtr = async (
   place: Place,
   to: string,
   count = 2,
+  more: readonly string[] = [],
 ): Promise<readonly (Hop & { readonly lossPercent: number })[]> => {
-  const words = ["mtr", "-n", "--report", "--json", "-c", String(count), "-i", "0.1", "-G", "1", to];
+  const how = ["-n", "--report", "--json", "-c", String(count), "-i", "0.1", "-G", "1", ...more];
+  const words = ["mtr", ...how, to];
   const { stdout, stderr, code } = await runTool(place, words);
   if (code !== 0) throw new Error(`mtr failed (code ${code}): ${stderr}`);
   const parsed = JSON.parse(stdout) as {

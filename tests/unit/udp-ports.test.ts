@@ -33,7 +33,8 @@ const seat = (
 const find = (ports: Ports<Seat>, from: string, fromPort: number, to: string, port: number) => {
   const s = IpAddress.parse(from);
   const d = IpAddress.parse(to);
-  return ports.find(s.w0, s.w1, s.w2, s.w3, fromPort, d.w0, d.w1, d.w2, d.w3, port)?.name;
+  const ends = { s0: s.w0, s1: s.w1, s2: s.w2, s3: s.w3, d0: d.w0, d1: d.w1, d2: d.w2, d3: d.w3 };
+  return ports.find(ends, fromPort, port)?.name;
 };
 
 describe("ports", () => {
