@@ -11,6 +11,7 @@ import { build } from "./build.ts";
 import { measureClaims } from "./measure/claims.ts";
 import { measureDns } from "./measure/dns.ts";
 import { measureEcho, measureFlood } from "./measure/echo.ts";
+import { measureHost } from "./measure/host.ts";
 import { measureRing } from "./measure/ring.ts";
 import { measureRtt } from "./measure/rtt.ts";
 import { measure1500, measure9000, measureForward, measureSend, measureSmall } from "./measure/traffic.ts";
@@ -31,6 +32,7 @@ const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   "attach.first": measureAttach,
   "wait.idle": measureIdle,
   "wait.wakeup": measureWakeup,
+  "host.rx": measureHost,
   "udp.echo": measureEcho,
   "udp.echo.flood": measureFlood,
   "udp.rtt": measureRtt,

@@ -10,7 +10,7 @@
 import { Loop, Umem, type XdpDevice } from "millrace";
 import { completeChecksum } from "./support/checksum.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
-import { Layers } from "./support/packet.ts";
+import { Layers } from "./support/layers.ts";
 import { BETWEEN, makeTraffic, openPlace } from "./support/place.ts";
 import { print, program, stopOnSignals, stopWhenGone, wholeNumber } from "./support/program.ts";
 

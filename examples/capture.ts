@@ -12,7 +12,7 @@ import { DIRECTION, Loop, monotonicClock, type XdpDevice } from "millrace";
 import { completeChecksum } from "./support/checksum.ts";
 import { CLAIM_USAGE, readClaims } from "./support/claims.ts";
 import { grouped, Meter, packetRate, scaled } from "./support/meter.ts";
-import { Layers } from "./support/packet.ts";
+import { Layers } from "./support/layers.ts";
 import { makeTraffic, openPlace, PAIR } from "./support/place.ts";
 import { print, program, stopOnSignals, stopWhenGone, UsageError, wholeNumber } from "./support/program.ts";
 import { RingFile } from "./support/ring-file.ts";

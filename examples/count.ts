@@ -9,10 +9,11 @@
  * a system call a frame. With --take it is counted and dropped, which is far faster.
  */
 import { type Frame, Loop } from "millrace";
+import { ETHERTYPE, PROTOCOL } from "millrace/wire";
 import { CLAIM_USAGE, readClaims } from "./support/claims.ts";
 import { completeChecksum } from "./support/checksum.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
-import { Layers, PROTOCOL, TYPE } from "./support/packet.ts";
+import { Layers } from "./support/layers.ts";
 import { makeTraffic, openPlace, PAIR } from "./support/place.ts";
 import { print, program, stopOnSignals, stopWhenGone, wholeNumber } from "./support/program.ts";
 import { Talkers } from "./support/talkers.ts";
@@ -28,11 +29,11 @@ const EVERY_MS = 1000;
 const KINDS = ["icmp", "tcp", "udp", "icmp6", "sctp", "arp", "other"] as const;
 type Kind = (typeof KINDS)[number];
 const KIND_OF = new Map<number, Kind>([
-  [PROTOCOL.icmp, "icmp"],
-  [PROTOCOL.tcp, "tcp"],
-  [PROTOCOL.udp, "udp"],
-  [PROTOCOL.icmp6, "icmp6"],
-  [PROTOCOL.sctp, "sctp"],
+  [PROTOCOL.ICMP, "icmp"],
+  [PROTOCOL.TCP, "tcp"],
+  [PROTOCOL.UDP, "udp"],
+  [PROTOCOL.ICMPV6, "icmp6"],
+  [PROTOCOL.SCTP, "sctp"],
 ]);
 
 /** Counters of everything seen. */
@@ -47,7 +48,7 @@ class Census {
   add(frame: Frame): void {
     const { view, at, length } = frame;
     const layers = this.layers.read(view, at, frame.head);
-    const kind = layers.ethertype === TYPE.arp ? "arp" : (KIND_OF.get(layers.protocol) ?? "other");
+    const kind = layers.ethertype === ETHERTYPE.ARP ? "arp" : (KIND_OF.get(layers.protocol) ?? "other");
     this.protocols[kind] += 1;
     this.packets += 1;
     this.bytes += length;

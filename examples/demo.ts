@@ -8,11 +8,11 @@
  * comes back from here, each frame turned around where the kernel put it. At the end there is a summary, and nothing is left
  * of it all. The exit code is 0 if every one of the four got answers.
  */
-import { attach, Loop, type XdpDevice } from "millrace";
+import { attach, Loop, MacAddress, type XdpDevice } from "millrace";
 import { Lab } from "./lab.ts";
 import { DemoView } from "./support/demo-view.ts";
 import { generateLoad, type Load, pingLoad, socketLoad } from "./support/load.ts";
-import { Layers } from "./support/packet.ts";
+import { Layers } from "./support/layers.ts";
 import { Panel } from "./support/panel.ts";
 import { program, wholeNumber } from "./support/program.ts";
 import { respond } from "./support/responder.ts";
@@ -98,7 +98,8 @@ await program(
     using lab = Lab.create({ offloads: false });
     using device = attach(lab.b.name, { namespace: lab.b.namespace, claim, rings, chunks });
     const layers = new Layers();
-    loop.receive(device, (frame) => void respond(frame, layers, device.mac));
+    const mac = MacAddress.fromBytes(device.mac);
+    loop.receive(device, (frame) => void respond(frame, layers, mac));
     const loads = startLoads(lab, rate);
     using panel = new Panel();
     const view = new DemoView(device, loads, seconds, panel, loop.now);

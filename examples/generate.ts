@@ -8,10 +8,10 @@
  * the hardware address that is asked for. In its own lab it sends to the other end, whose kernel counts them
  * (`ip -s link`).
  */
-import { Loop, Transmitter, type XdpDevice } from "millrace";
+import { Loop, MacAddress, Transmitter, type XdpDevice } from "millrace";
+import { ethernet } from "millrace/wire";
 import { ipv4Of, peerMac, readIpv4, readMac } from "./support/address.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
-import { ETHERNET_BYTES } from "./support/packet.ts";
 import { NEAR, openPlace, type Place } from "./support/place.ts";
 import { print, program, stopOnSignals, stopWhenGone, UsageError, wholeNumber } from "./support/program.ts";
 import { buildTemplate, MIN_FRAME_BYTES, type Template, TEMPLATES } from "./support/template.ts";
@@ -100,10 +100,10 @@ const readTemplate = (values: Values, place: Place, device: XdpDevice): Template
   if (name === undefined)
     throw new UsageError(`--template is ${TEMPLATES.join(", ")}, not "${values.template}"`);
   const port = wholeNumber("--port", values.port, 1, MAX_PORT);
-  const size = wholeNumber("--size", values.size, 1, device.mtu + ETHERNET_BYTES);
+  const size = wholeNumber("--size", values.size, 1, device.mtu + ethernet.HEADER_BYTES);
   const from = values.from ?? lab?.a.ipv4 ?? ipv4Of(device.name) ?? BENCHMARK_FROM;
   return buildTemplate(name, size, {
-    fromMac: device.mac,
+    fromMac: MacAddress.fromBytes(device.mac),
     toMac:
       values["to-mac"] === undefined
         ? peerMac(device.name, device.namespace)

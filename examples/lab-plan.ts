@@ -23,6 +23,11 @@ export interface LabOptions {
   /** True puts a third namespace between the ends: `va` - `ma` | `mb` - `vb`, nothing forwarding between `ma` and `mb`. */
   readonly middle?: boolean;
   /**
+   * True gives each end of a lab with a middle a network of its own, and a router for all others (`End.gateways`), whose
+   * addresses nobody has yet: they are for what is put in the middle.
+   */
+  readonly routed?: boolean;
+  /**
    * Existing interfaces of the namespace that the lab is made from, joined by cables, instead of veth pairs that are made:
    * `pairs` takes the first so many of them, a middle two. They keep their names and come back, as they were, when it closes.
    */
@@ -51,6 +56,8 @@ export interface End {
   readonly ipv4: string;
   /** Address without prefix length (64); empty for inner ends, in a quiet lab, and below an MTU of 1280. */
   readonly ipv6: string;
+  /** Addresses of the router that it sends everything else to; none unless the lab is routed. */
+  readonly gateways: readonly string[];
 }
 
 export interface Pair {
@@ -89,6 +96,9 @@ const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,40}$/;
 const DEVICE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
 /** Above those that a fresh namespace gives its own devices (lo, and tunnels where their modules are loaded). */
 const FIRST_INDEX = 101;
+/** The host part of a router's addresses, the last that a network of 24 bits has. */
+const ROUTER = 254;
+const HEXADECIMAL = 16;
 /** Two ends, or four with a middle. */
 const ENDS_PER_PATH = 4;
 
@@ -131,11 +141,15 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
   if (middle && count !== 1) throw new RangeError("a lab with a middle has one path");
   if (options.keep === true && options.name === undefined)
     throw new RangeError("only a lab with a name can be kept");
+  const routed = options.routed ?? false;
+  if (routed && (!middle || options.neighbours === true))
+    throw new RangeError("a routed lab has a middle, and finds its neighbours itself");
   const given = options.queues ?? 1;
   const each = typeof given === "number" ? { a: given, b: given } : given;
   const quiet = options.quiet ?? false;
   const mtu = integer(options.mtu ?? 1500, MIN_MTU, MAX_MTU, "mtu");
   const withoutIpv6 = quiet || mtu < MIN_IPV6_MTU;
+  const network6 = (pair: number): string => (pair === 0 ? "fd77::" : `fd77:0:0:${pair}::`);
   const end = (side: Side, on: string, host: number, pair: number, addressed: boolean): End => ({
     side,
     namespace: `${name}-${side}`,
@@ -144,7 +158,11 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
     // Locally administered, so that no vendor's device has them; readable in a capture.
     mac: `02:00:00:00:0${pair}:${side === "m" ? "c" : "a"}${host}`,
     ipv4: addressed ? `10.77.${pair}.${host}` : "",
-    ipv6: !addressed || withoutIpv6 ? "" : pair === 0 ? `fd77::${host}` : `fd77:0:0:${pair}::${host}`,
+    ipv6: !addressed || withoutIpv6 ? "" : `${network6(pair)}${host}`,
+    gateways: [
+      ...(routed && addressed ? [`10.77.${pair}.${ROUTER}`] : []),
+      ...(routed && addressed && !withoutIpv6 ? [`${network6(pair)}${ROUTER.toString(HEXADECIMAL)}`] : []),
+    ],
   });
   const cables =
     options.devices === undefined
@@ -153,7 +171,7 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
   const pairs: Pair[] = middle
     ? [
         { a: end("a", cables[0]!.a, 1, 0, true), b: end("m", cables[0]!.b, 1, 0, false) },
-        { a: end("m", cables[1]!.a, 2, 0, false), b: end("b", cables[1]!.b, 2, 0, true) },
+        { a: end("m", cables[1]!.a, 2, 0, false), b: end("b", cables[1]!.b, 2, routed ? 1 : 0, true) },
       ]
     : cables.map((cable, i) => ({ a: end("a", cable.a, 1, i, true), b: end("b", cable.b, 2, i, true) }));
   const first = pairs[0]!;

@@ -98,6 +98,7 @@ const endLines = (plan: Plan, end: End): string[] => {
   if (end.ipv4 !== "") lines.push(`addr add ${end.ipv4}/24 dev ${end.name}`);
   if (end.ipv6 !== "") lines.push(`addr add ${end.ipv6}/64 dev ${end.name} nodad`);
   lines.push(`link set dev ${end.name} up`);
+  for (const gateway of end.gateways) lines.push(`route add default via ${gateway} dev ${end.name}`);
   if (plan.neighbours) {
     for (const other of farEnds(plan, end)) {
       for (const address of [other.ipv4, other.ipv6]) {

@@ -11,7 +11,7 @@ import { Loop } from "millrace";
 import { completeChecksum } from "./support/checksum.ts";
 import { CLAIM_USAGE, readClaims } from "./support/claims.ts";
 import { bitRate, grouped, Meter, packetRate } from "./support/meter.ts";
-import { Layers } from "./support/packet.ts";
+import { Layers } from "./support/layers.ts";
 import { example, openPlace, PAIR } from "./support/place.ts";
 import { print, program, stopOnSignals, stopWhenGone } from "./support/program.ts";
 import { reverse } from "./support/reverse.ts";

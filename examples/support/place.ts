@@ -43,6 +43,9 @@ export const BETWEEN: OwnLab = {
   interfaces: (lab) => (lab.middle === undefined ? [] : [lab.middle.a.name, lab.middle.b.name]),
 };
 
+/** The same, each end in a network of its own, for a router between them. */
+export const ROUTED: OwnLab = { ...BETWEEN, make: () => Lab.create({ middle: true, routed: true }) };
+
 /** The given interfaces, `least` to `most` of them, or a lab where none is given. */
 export const openPlace = (given: readonly string[], own: OwnLab, least = 1, most = 1): Place => {
   if (given.length === 0) return ownPlace(own);
@@ -72,16 +75,11 @@ export const makeTraffic = (lab: Lab): void => {
   lab.spawn("a", udpLoad(lab.b.ipv4, UDP_PPS), silent);
 };
 
-/** The command that sends `pps` datagrams a second through a kernel socket. */
-export const udpLoad = (to: string, pps: number): string[] => [
-  process.execPath,
-  "run",
-  `${import.meta.dir}/udp-load.ts`,
-  to,
-  String(pps),
-];
+/** The command that sends `pps` datagrams a second through a kernel socket, to port 9000 unless given. */
+export const udpLoad = (to: string, pps: number, port?: number): string[] =>
+  example("support/udp-load", to, String(pps), ...(port === undefined ? [] : [String(port)]));
 
-/** The command that runs another example. */
+/** The command that runs another example, or a program beside one ("support/udp-load"). */
 export const example = (name: string, ...args: readonly string[]): string[] => [
   process.execPath,
   "run",

@@ -1,7 +1,8 @@
 /**
  * Who sends how much: a table of fixed size from source addresses to packets and bytes, without an allocation per packet.
  */
-import { ETHERNET, IPV4, IPV6, type Layers } from "./packet.ts";
+import { ethernet, IpAddress, ipv4, ipv6, MacAddress, MAPPED } from "millrace/wire";
+import type { Layers } from "./layers.ts";
 
 /** Talkers that are told apart; all others are counted together. A /20 of them fills it. */
 const MAX_TALKERS = 4096;
@@ -9,8 +10,8 @@ const MAX_TALKERS = 4096;
 const SLOTS = 2 * MAX_TALKERS;
 const KEY_WORDS = 4;
 const WORD_BYTES = 4;
-/** The key of a link address: its 48 bits behind a word that no IP address here begins with. */
-const KIND = { ipv4: 4, ipv6: 6, mac: 1 } as const;
+/** What the words of a key are: those of an IP address, IPv4 in its mapped form, or the two of a link address. */
+const KIND = { ip: 1, mac: 2 } as const;
 /** 2^32 over the golden ratio: spreads keys that differ in few bits. */
 const SPREAD = 0x9e3779b1;
 const SPREAD_SHIFT = 15;
@@ -22,11 +23,11 @@ export interface Talker {
 }
 
 export class Talkers {
-  readonly #keys = new Uint32Array(SLOTS * KEY_WORDS);
+  readonly #keys = new Int32Array(SLOTS * KEY_WORDS);
   readonly #kinds = new Uint8Array(SLOTS);
   readonly #packets = new Float64Array(SLOTS);
   readonly #bytes = new Float64Array(SLOTS);
-  readonly #key = new Uint32Array(new ArrayBuffer(KEY_WORDS * WORD_BYTES));
+  readonly #key = new Int32Array(new ArrayBuffer(KEY_WORDS * WORD_BYTES));
   #count = 0;
   #otherPackets = 0;
 
@@ -42,14 +43,21 @@ export class Talkers {
 
   /** Counts a frame under its IP source address, or its MAC address where it has none. */
   add(view: DataView, at: number, lengthBytes: number, layers: Layers): void {
-    const kind = this.#readKey(view, at, layers);
-    const slot = this.#find(kind);
-    if (slot < 0) {
-      this.#otherPackets += 1;
-      return;
+    const { version, network } = layers;
+    if (version === 4) this.addIp(0, 0, MAPPED, ipv4.sourceWord(view, network), lengthBytes);
+    else if (version === 6) {
+      for (let i = 0; i < KEY_WORDS; i++) this.#key[i] = ipv6.sourceWord(view, network, i);
+      this.#add(KIND.ip, lengthBytes);
+    } else {
+      this.#setKey(ethernet.sourceHigh(view, at), ethernet.sourceLow(view, at), 0, 0);
+      this.#add(KIND.mac, lengthBytes);
     }
-    this.#packets[slot]! += 1;
-    this.#bytes[slot]! += lengthBytes;
+  }
+
+  /** Counts a packet under an IP address in words, as a host has them. */
+  addIp(w0: number, w1: number, w2: number, w3: number, lengthBytes: number): void {
+    this.#setKey(w0, w1, w2, w3);
+    this.#add(KIND.ip, lengthBytes);
   }
 
   /** The busiest `count`, by packets. */
@@ -59,33 +67,47 @@ export class Talkers {
       .sort((one, other) => this.#packets[other]! - this.#packets[one]!)
       .slice(0, count)
       .map((slot) => ({
-        address: addressText(
-          this.#kinds[slot]!,
-          this.#keys.subarray(slot * KEY_WORDS, (slot + 1) * KEY_WORDS),
-        ),
+        address: this.#addressOf(slot),
         packets: this.#packets[slot]!,
         bytes: this.#bytes[slot]!,
       }));
   }
 
-  #readKey(view: DataView, at: number, layers: Layers): number {
-    const key = this.#key;
-    key.fill(0);
-    if (layers.version === 4) {
-      key[0] = view.getUint32(layers.network + IPV4.source);
-      return KIND.ipv4;
-    }
-    if (layers.version === 6) {
-      const from = layers.network + IPV6.source;
-      for (let i = 0; i < KEY_WORDS; i++) key[i] = view.getUint32(from + i * WORD_BYTES);
-      return KIND.ipv6;
-    }
-    key[0] = view.getUint16(at + ETHERNET.source);
-    key[1] = view.getUint32(at + ETHERNET.source + Uint16Array.BYTES_PER_ELEMENT);
-    return KIND.mac;
+  /** Forgets everybody. */
+  clear(): void {
+    this.#kinds.fill(0);
+    this.#packets.fill(0);
+    this.#bytes.fill(0);
+    this.#count = 0;
+    this.#otherPackets = 0;
   }
 
-  /** The slot of the key just read, a fresh one if need be, or -1 where the table is full. */
+  #setKey(w0: number, w1: number, w2: number, w3: number): void {
+    const key = this.#key;
+    key[0] = w0;
+    key[1] = w1;
+    key[2] = w2;
+    key[3] = w3;
+  }
+
+  #add(kind: number, lengthBytes: number): void {
+    const slot = this.#find(kind);
+    if (slot < 0) {
+      this.#otherPackets += 1;
+      return;
+    }
+    this.#packets[slot]! += 1;
+    this.#bytes[slot]! += lengthBytes;
+  }
+
+  #addressOf(slot: number): string {
+    const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = this.#keys.subarray(slot * KEY_WORDS, (slot + 1) * KEY_WORDS);
+    const address =
+      this.#kinds[slot] === KIND.mac ? MacAddress.words(w0, w1) : IpAddress.words(w0, w1, w2, w3);
+    return address.toString();
+  }
+
+  /** The slot of the key just set, a fresh one if need be, or -1 where the table is full. */
   #find(kind: number): number {
     const key = this.#key;
     let hash = kind;
@@ -114,23 +136,3 @@ export class Talkers {
     return true;
   }
 }
-
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0");
-
-const addressText = (kind: number, key: Uint32Array): string => {
-  const [first = 0, second = 0] = key;
-  if (kind === KIND.ipv4)
-    return [first >>> 24, (first >>> 16) & 0xff, (first >>> 8) & 0xff, first & 0xff].join(".");
-  if (kind === KIND.mac) return (hex(first, 4) + hex(second, 8)).match(/../g)?.join(":") ?? "";
-  const groups = [...key].flatMap((word) => [(word >>> 16).toString(16), (word & 0xffff).toString(16)]);
-  return shortest(groups.join(":"));
-};
-
-/** RFC 5952: the longest run of zero groups becomes "::". */
-const shortest = (text: string): string => {
-  const runs = [...text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)].sort((a, b) => b[0].length - a[0].length);
-  const [run] = runs;
-  if (run === undefined) return text;
-  const end = run.index + run[0].length;
-  return `${text.slice(0, run.index)}::${text.slice(end + 1)}`;
-};

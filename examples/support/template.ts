@@ -4,30 +4,28 @@
  * A packet's number goes in as 32 bits, and the UDP checksum is that of the packet numbered 0 with the two words added.
  */
 import type { Frame } from "millrace";
-import { fold, sumOf } from "./checksum.ts";
 import {
-  ARP,
-  ARP_OPERATION,
-  ETHERNET,
-  ETHERNET_BYTES,
-  IPV4,
-  IPV4_ADDRESS_BYTES,
-  IPV4_BYTES,
+  arp,
+  checksum,
+  ethernet,
+  ETHERTYPE,
+  type IpAddress,
+  ipv4,
   MAC_BYTES,
+  MacAddress,
   PROTOCOL,
-  TYPE,
-  UDP,
-  UDP_BYTES,
-} from "./packet.ts";
+  udp,
+} from "millrace/wire";
+import { EXPERIMENTAL } from "./layers.ts";
 
 export const TEMPLATES = ["udp", "arp", "raw"] as const;
 export type TemplateName = (typeof TEMPLATES)[number];
 
 export interface Addresses {
-  readonly fromMac: Uint8Array;
-  readonly toMac: Uint8Array;
-  readonly from: readonly number[];
-  readonly to: readonly number[];
+  readonly fromMac: MacAddress;
+  readonly toMac: MacAddress;
+  readonly from: IpAddress;
+  readonly to: IpAddress;
   readonly fromPort: number;
   readonly toPort: number;
 }
@@ -35,9 +33,8 @@ export interface Addresses {
 /** Without the frame check sequence; IEEE 802.3 asks for 64 with it. */
 export const MIN_FRAME_BYTES = 60;
 const SEQUENCE_BYTES = 4;
-const VERSION_4_LENGTH_5 = 0x45;
 const TTL = 64;
-const HARDWARE_ETHERNET = 1;
+const NOBODY = MacAddress.words(0, 0);
 const U16_MASK = 0xffff;
 const U16_BITS = 16;
 
@@ -71,67 +68,50 @@ export class Template {
     }
     view.setUint32(at + this.#sequenceAt, sequence);
     if (this.#checksumAt < 0) return;
-    const sum = fold(this.#sum + (sequence >>> U16_BITS) + (sequence & U16_MASK));
+    const sum = checksum.fold(this.#sum + (sequence >>> U16_BITS) + (sequence & U16_MASK));
     // RFC 768: zero would mean that there is none.
     view.setUint16(at + this.#checksumAt, ~sum & U16_MASK || U16_MASK);
   }
 }
 
-const begin = (lengthBytes: number, ethertype: number, { fromMac, toMac }: Addresses) => {
+const begin = (lengthBytes: number, type: number, { fromMac, toMac }: Addresses) => {
   const bytes = new Uint8Array(lengthBytes);
   const view = new DataView(bytes.buffer);
-  bytes.set(toMac, ETHERNET.destination);
-  bytes.set(fromMac, ETHERNET.source);
-  view.setUint16(ETHERNET.type, ethertype);
-  return { bytes, view };
+  const at = ethernet.emit({ destination: toMac, source: fromMac, type }, view, 0);
+  return { bytes, view, at };
 };
 
 const buildUdp = (lengthBytes: number, addresses: Addresses): Template => {
-  const { bytes, view } = begin(lengthBytes, TYPE.ipv4, addresses);
-  const ip = ETHERNET_BYTES;
-  const udp = ip + IPV4_BYTES;
-  const udpBytes = lengthBytes - udp;
-  view.setUint8(ip + IPV4.versionLength, VERSION_4_LENGTH_5);
-  view.setUint16(ip + IPV4.totalLength, lengthBytes - ip);
-  view.setUint8(ip + IPV4.ttl, TTL);
-  view.setUint8(ip + IPV4.protocol, PROTOCOL.udp);
-  bytes.set(addresses.from, ip + IPV4.source);
-  bytes.set(addresses.to, ip + IPV4.destination);
-  view.setUint16(ip + IPV4.checksum, ~fold(sumOf(view, ip, IPV4_BYTES)) & U16_MASK);
-  view.setUint16(udp + UDP.source, addresses.fromPort);
-  view.setUint16(udp + UDP.destination, addresses.toPort);
-  view.setUint16(udp + UDP.length, udpBytes);
-  const pseudo = sumOf(view, ip + IPV4.source, 2 * IPV4_ADDRESS_BYTES) + PROTOCOL.udp + udpBytes;
-  const sum = fold(pseudo + sumOf(view, udp, udpBytes));
-  return new Template(bytes, udp + UDP_BYTES, udp + UDP.checksum, sum);
+  const { bytes, view, at: ip } = begin(lengthBytes, ETHERTYPE.IPV4, addresses);
+  const { from, to, fromPort, toPort } = addresses;
+  const at = ip + ipv4.HEADER_BYTES;
+  const udpBytes = lengthBytes - at;
+  ipv4.writeHeader(view, ip, 0, lengthBytes - ip, 0, 0, TTL, PROTOCOL.UDP, from.w3, to.w3);
+  udp.writeHeader(view, at, fromPort, toPort, udpBytes, 0);
+  const sum = checksum.sum(view, at, udpBytes, checksum.pseudo4(view, ip, PROTOCOL.UDP, udpBytes));
+  return new Template(bytes, at + udp.HEADER_BYTES, at + udp.CHECKSUM, checksum.fold(sum));
 };
 
 /** Who has `to`? The number stands in the target's hardware address, which a question leaves open (RFC 826). */
 const buildArp = (lengthBytes: number, addresses: Addresses): Template => {
-  const { bytes, view } = begin(lengthBytes, TYPE.arp, addresses);
-  const arp = ETHERNET_BYTES;
-  view.setUint16(arp + ARP.hardware, HARDWARE_ETHERNET);
-  view.setUint16(arp + ARP.protocol, TYPE.ipv4);
-  view.setUint8(arp + ARP.hardwareBytes, MAC_BYTES);
-  view.setUint8(arp + ARP.protocolBytes, IPV4_ADDRESS_BYTES);
-  view.setUint16(arp + ARP.operation, ARP_OPERATION.request);
-  bytes.set(addresses.fromMac, arp + ARP.senderMac);
-  bytes.set(addresses.from, arp + ARP.senderAddress);
-  bytes.set(addresses.to, arp + ARP.targetAddress);
-  return new Template(bytes, arp + ARP.targetMac + MAC_BYTES - SEQUENCE_BYTES, -1, 0);
+  const { bytes, view, at } = begin(lengthBytes, ETHERTYPE.ARP, addresses);
+  const { fromMac: senderMac, from: senderAddress, to: targetAddress } = addresses;
+  const operation = arp.OPERATION.REQUEST;
+  arp.emit({ operation, senderMac, senderAddress, targetMac: NOBODY, targetAddress }, view, at);
+  return new Template(bytes, at + arp.TARGET_MAC + MAC_BYTES - SEQUENCE_BYTES, -1, 0);
 };
 
 /** A number behind an Ethernet header that no protocol owns. */
 const buildRaw = (lengthBytes: number, addresses: Addresses): Template => {
-  const { bytes } = begin(lengthBytes, TYPE.experimental, addresses);
-  return new Template(bytes, ETHERNET_BYTES, -1, 0);
+  const { bytes, at } = begin(lengthBytes, EXPERIMENTAL, addresses);
+  return new Template(bytes, at, -1, 0);
 };
 
 const BUILDERS = { udp: buildUdp, arp: buildArp, raw: buildRaw } as const;
 
 /** The packet of that name, `lengthBytes` long without the frame check sequence. */
 export const buildTemplate = (name: TemplateName, lengthBytes: number, addresses: Addresses): Template => {
-  const least = name === "raw" ? ETHERNET_BYTES + SEQUENCE_BYTES : MIN_FRAME_BYTES;
+  const least = name === "raw" ? ethernet.HEADER_BYTES + SEQUENCE_BYTES : MIN_FRAME_BYTES;
   if (lengthBytes < least)
     throw new RangeError(`a ${name} frame has at least ${least} bytes, not ${lengthBytes}`);
   return BUILDERS[name](lengthBytes, addresses);

@@ -1,5 +1,5 @@
 /**
- * Sends numbered datagrams through a kernel socket and counts those that come back: `udp-load.ts ADDRESS PPS`.
+ * Sends numbered datagrams through a kernel socket and counts those that come back: `udp-load.ts ADDRESS PPS [PORT]`.
  *
  * It knows nothing of millrace: it stands for the program at the other end. Five times a second it prints {sent, answered} as
  * JSON, and once more when it ends.
@@ -7,7 +7,8 @@
 import { program, UsageError, wholeNumber } from "./program.ts";
 
 /** Where the examples listen. */
-const PORT = 9000;
+const PORT = "9000";
+const MAX_PORT = 65_535;
 const PAYLOAD_BYTES = 64;
 /** Bursts of a millisecond: a socket timer is no finer. */
 const BURST_MS = 1;
@@ -18,14 +19,17 @@ const MAX_PPS = 10_000_000;
 /** A sender that was held up goes on at its rate; it does not send all at once what it missed. */
 const MAX_BURST = 1000;
 
-await program("usage: bun run examples/support/udp-load.ts ADDRESS PPS", {}, async (_, [to, rate]) => {
+const USAGE = "usage: bun run examples/support/udp-load.ts ADDRESS PPS [PORT]";
+
+await program(USAGE, {}, async (_, [to, rate, at = PORT]) => {
   if (to === undefined || rate === undefined) throw new UsageError("an address and a rate are needed");
   const pps = wholeNumber("PPS", rate, 1, MAX_PPS);
+  const port = wholeNumber("PORT", at, 1, MAX_PORT);
   let sent = 0;
   let answered = 0;
   const payload = new DataView(new ArrayBuffer(PAYLOAD_BYTES));
   const socket = await Bun.udpSocket({
-    connect: { hostname: to, port: PORT },
+    connect: { hostname: to, port },
     socket: {
       data(_socket, data) {
         // Only what carries a number that was sent counts as an answer.

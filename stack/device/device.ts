@@ -77,9 +77,10 @@ export interface Queue {
   settle(burst: Burst, count: number): void;
   /**
    * True when `chunks` transmit slots are free; false raises the counter of full rings. A packet of several chunks asks
-   * first: half of one in a ring would swallow the next.
+   * first: half of one in a ring would swallow the next. So do several packets that make sense together only; `packets` says
+   * how many the chunks are for, 1 unless given.
    */
-  reserve(chunks: number): boolean;
+  reserve(chunks: number, packets?: number): boolean;
   /**
    * lent or kept -> tx: queues `length` bytes at `address`; `more` says that the packet goes on in the next call.
    * False, with the owner unchanged and the counter of full rings raised, when there is no slot.

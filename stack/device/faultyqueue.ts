@@ -67,8 +67,8 @@ export class FaultyQueue implements Queue {
     this.#inner.settle(burst, count);
   }
 
-  reserve(chunks: number): boolean {
-    const free = this.#inner.reserve(chunks);
+  reserve(chunks: number, packets = 1): boolean {
+    const free = this.#inner.reserve(chunks, packets);
     if (free) this.#promised = Math.max(this.#promised, chunks);
     return free;
   }
@@ -215,7 +215,7 @@ export class FaultyQueue implements Queue {
   }
 
   #trySubmit(packet: Packet): boolean {
-    if (!this.#inner.reserve(packet.address.length + this.#promised)) return false;
+    if (!this.#inner.reserve(packet.address.length + this.#promised, 1 + this.#promised)) return false;
     this.#submit(packet);
     return true;
   }

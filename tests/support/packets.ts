@@ -79,6 +79,7 @@ export interface Ipv4Options {
   /** In units of 8 bytes. */
   readonly fragmentOffset?: number;
   readonly moreFragments?: boolean;
+  readonly identification?: number;
   readonly totalLength?: number;
   readonly headerWords?: number;
   readonly version?: number;
@@ -90,7 +91,7 @@ export const ipv4 = (fields: Ipv4Options, payload: Bytes): Uint8Array => {
   const header = bytes(
     [((fields.version ?? 4) << 4) | words, 0],
     u16(fields.totalLength ?? 20 + options.length + payload.length),
-    u16(0x1234),
+    u16(fields.identification ?? 0x1234),
     u16((fields.moreFragments === true ? 0x2000 : 0) | (fields.fragmentOffset ?? 0)),
     [64, fields.protocol],
     u16(0),
@@ -125,8 +126,13 @@ export const extension = (next: number, units: number, payload: Bytes): Uint8Arr
   bytes([next, units], Array<number>(6 + units * 8).fill(0), payload);
 
 /** `offset` in units of 8 bytes. */
-export const ipv6Fragment = (next: number, offset: number, more: boolean, payload: Bytes): Uint8Array =>
-  bytes([next, 0], u16((offset << 3) | Number(more)), u32(0x01020304), payload);
+export const ipv6Fragment = (
+  next: number,
+  offset: number,
+  more: boolean,
+  payload: Bytes,
+  identification = 0x01020304,
+): Uint8Array => bytes([next, 0], u16((offset << 3) | Number(more)), u32(identification), payload);
 
 /** `icvWords`: the integrity check value, in 32-bit words. */
 export const authentication = (next: number, icvWords: number, payload: Bytes): Uint8Array =>

@@ -62,6 +62,19 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("lab", () => {
     expect(lab.exec("a", ["ping", "-c1", "-W0.2", lab.b.ipv4], { check: false }).code).toBe(1);
   });
 
+  test("a routed middle: two networks, each with a way to the other that waits for a router", () => {
+    using lab = Lab.create({ middle: true, routed: true });
+    expect([lab.a.ipv4, lab.b.ipv4, lab.b.ipv6]).toEqual(["10.77.0.1", "10.77.1.2", "fd77:0:0:1::2"]);
+    const routes = (side: "a" | "b"): string =>
+      lab.exec(side, ["ip", "route"]).stdout + lab.exec(side, ["ip", "-6", "route"]).stdout;
+    for (const end of [lab.a, lab.b]) {
+      expect(end.gateways).toHaveLength(2);
+      for (const gateway of end.gateways)
+        expect(routes(end.side as "a" | "b")).toContain(`default via ${gateway} dev ${end.name}`);
+    }
+    expect(() => Lab.create({ routed: true })).toThrow("a routed lab has a middle");
+  });
+
   test("offloads off and IPv6 off where asked", () => {
     using lab = Lab.create({ offloads: false, quiet: true });
     const features = lab.exec("a", ["ethtool", "-k", "va"]).stdout;
