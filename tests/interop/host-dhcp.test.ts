@@ -12,8 +12,8 @@ import { skipWithoutLab } from "../support/skip.ts";
 import { dissect } from "../support/wire-capture.ts";
 
 const LIMIT_MS = 120_000;
-/** Probes that tell in half a second whether an address is taken; RFC 5227's own take seven. */
-const QUICK_PROBES = { delayMs: 100, probes: 2, minGapMs: 100, maxGapMs: 200, waitMs: 200 };
+/** Probes that tell in little more than a second whether an address is taken; RFC 5227's own take seven. */
+const QUICK_PROBES = { delayMs: 100, probes: 2, minGapMs: 100, maxGapMs: 200, waitMs: 1000 };
 const QUIET = { lab: { quiet: true } } as const;
 const ONLY_DHCP = { dhcp: true, linkLocal: false } as const;
 
@@ -263,16 +263,25 @@ describe.skipIf(without("dnsmasq", "dhcpd", "ping"))("a host that asks for its a
       const first = await dnsmasq(bed, [...common, "dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,120"]);
       bed.join(ONLY_DHCP);
       await firstLease(bed);
-      const cycle = ["ip link set va down", "ip link set va up"];
+      const cycle = async (): Promise<void> => {
+        const before = bed.events.length;
+        bed.sh("a", ["ip link set va down"]);
+        await bed.event(
+          "the link to be down",
+          eventOf("link", ({ change }) => change.kind === "down"),
+          before,
+        );
+        bed.sh("a", ["ip link set va up"]);
+      };
       let from = bed.events.length;
-      bed.sh("a", cycle);
+      await cycle();
       const kept = await bed.event("the lease to be confirmed", eventOf("lease"), from);
       expect(kept).toMatchObject({ reason: "renewed" });
       expect(first.said().match(/DHCPDISCOVER/g)).toHaveLength(1);
       await end(first);
       const second = await dnsmasq(bed, [...common, "dhcp-range=10.77.0.70,10.77.0.80,255.255.255.0,120"]);
       from = bed.events.length;
-      bed.sh("a", cycle);
+      await cycle();
       await bed.event(
         "the refusal",
         eventOf("lease", ({ reason }) => reason === "refused"),

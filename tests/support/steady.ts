@@ -1,11 +1,12 @@
 /**
- * A program that moves numbered packets for a long time and reports what that cost: `bun run steady.ts veth|rings COUNT
+ * A program that moves numbered packets for a long time and reports what that cost: `bun run steady.ts veth|rings|echo COUNT
  * LIMIT_MS`. Run it with BUN_JSC_logGC=1; the marks on stderr say which collections were in the steady state.
  */
 import { heapStats } from "bun:jsc";
-import { attach, type Frame, Loop, Transmitter, type XdpDevice } from "../../index.ts";
+import { attach, createLink, type Frame, Host, Loop, Transmitter, type XdpDevice } from "../../index.ts";
 import { createBurst } from "../../stack/device/frame.ts";
 import { FakeKernel } from "./fake-rings.ts";
+import { HOST4, HOST_MAC, STATION_MAC, udpFrame } from "./host-frames.ts";
 import { Lab } from "./lab.ts";
 import { settleAccounts } from "./stream.ts";
 
@@ -29,6 +30,8 @@ const LENGTH_BYTES = 60;
 /** In flight at the most: what rings and pool hold without a drop. */
 const WINDOW = 512;
 const WARM_PACKETS = 500_000;
+const ECHO_PORT = 9000;
+const ECHO_BYTES = 64;
 /** Turns between two looks at the clock. */
 const CLOCK_EVERY = 4096;
 
@@ -91,6 +94,42 @@ const overRings = (kernel: FakeKernel): Mover => {
   };
 };
 
+/** Datagrams to a host at the other end of a memory link, which sends each back in its frame. */
+const overEcho = (): { readonly move: Mover; readonly accounts: () => void; readonly end: () => void } => {
+  const loop = new Loop({ mode: "spin" });
+  const [near, far] = createLink({ shared: true, macs: [STATION_MAC.toBytes(), HOST_MAC.toBytes()] });
+  const host = new Host({ loop });
+  host.join(far, { addresses: [`${HOST4}/24`], linkLocal: false });
+  host.udp(ECHO_PORT, (datagram) => {
+    datagram.reply();
+  });
+  const sender = new Transmitter(near.queues[0]!);
+  const packet = udpFrame(new Uint8Array(ECHO_BYTES), { port: ECHO_PORT });
+  const write = ({ bytes, at }: Frame): void => bytes.set(packet, at);
+  let sent = 0;
+  let arrived = 0;
+  loop.receive(near, (frame) => {
+    // The host announces its address as well; only the answers are as long as what was sent.
+    if (frame.length === packet.length) arrived += 1;
+  });
+  const move: Mover = (until) => {
+    while (arrived < until) {
+      while (sent - arrived < WINDOW && sent < until && sender.send(packet.length, write)) sent += 1;
+      loop.turn();
+    }
+    return arrived;
+  };
+  const accounts = (): void => {
+    const { lent, kept } = near.umem.accounts();
+    if (lent + kept !== 0) throw new Error(`${lent} chunks lent and ${kept} kept between turns`);
+  };
+  const end = (): void => {
+    host.close();
+    loop.close();
+  };
+  return { move, accounts, end };
+};
+
 const measure = (move: Mover, packets: number, limitMs: number, accounts: () => void): void => {
   // Until every path is compiled to its last tier and every buffer has its size.
   const warm = move(WARM_PACKETS, performance.now() + limitMs);
@@ -125,6 +164,12 @@ const main = (): void => {
     const kernel = new FakeKernel({ size: 1024, chunks: 4096, start: 0xfff00000 });
     measure(overRings(kernel), Number(count), Number(limitMs), () => void kernel.umem.accounts());
     kernel.socket.close();
+    return;
+  }
+  if (where === "echo") {
+    const { move, accounts, end } = overEcho();
+    measure(move, Number(count), Number(limitMs), accounts);
+    end();
     return;
   }
   using lab = Lab.create({ quiet: true });

@@ -58,8 +58,8 @@ class TapQueue implements Queue {
     this.#inner.settle(burst, count);
   }
 
-  reserve(chunks: number): boolean {
-    return this.#inner.reserve(chunks);
+  reserve(chunks: number, packets = 1): boolean {
+    return this.#inner.reserve(chunks, packets);
   }
 
   send(address: number, length: number, more: boolean): boolean {

@@ -22,7 +22,7 @@ const MAX_RSS_GROWTH_BYTES = 8 << 20;
 const collections = (log: string): number =>
   log.slice(log.indexOf(MARK_WARM), log.indexOf(MARK_END)).match(/\bSTART\b/g)?.length ?? 0;
 
-const run = async (where: "veth" | "rings"): Promise<SteadyReport & { readonly collections: number }> => {
+const run = async (where: "veth" | "rings" | "echo"): Promise<SteadyReport & { readonly collections: number }> => {
   const child = await runFile(FILE, {
     args: [where, String(PACKETS), String(VETH_LIMIT_MS)],
     env: { BUN_JSC_logGC: "1" },
@@ -64,6 +64,17 @@ describe("steady state", () => {
       // Slow is no failure here, but a run that moved nothing would be flat too.
       expect(report.packets).toBeGreaterThan(100_000);
       expectFlat(report);
+    },
+    CHILD_LIMIT_MS,
+  );
+
+  test(
+    "10^7 datagrams to a host, each echoed in its frame: not one collection",
+    async () => {
+      const report = await run("echo");
+      expect(report.packets).toBeGreaterThanOrEqual(PACKETS);
+      expectFlat(report);
+      expect(report.collections).toBe(0);
     },
     CHILD_LIMIT_MS,
   );
