@@ -100,7 +100,7 @@ export class HostCore {
     this.#handlers[PROTOCOL.ICMPV6] = this.icmp6;
     this.#handlers[PROTOCOL.IGMP] = { receive: (packet) => this.#receiveIgmp(packet) };
     const policy = this.#policy();
-    this.#input4 = new Input4(this.packet, policy, this.reassembler, slots);
+    this.#input4 = new Input4(this.packet, policy, this.reassembler, slots, this.routing.ownOctets);
     this.#input6 = new Input6(this.packet, policy, this.reassembler, slots);
     this.lifeHost = this.#lifeHost(environment, options.forwarding ?? false);
     const self = new LoopbackDevice(LOOPBACK_MEMORY);

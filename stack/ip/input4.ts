@@ -8,6 +8,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import type { InputPolicy } from "./handlers.ts";
 import type { Interface } from "./interface.ts";
+import { mayBeOwn, type OwnOctets } from "./own-octets.ts";
 import type { Reassembler } from "./reassembly.ts";
 import type { Slots } from "./slots.ts";
 
@@ -35,12 +36,20 @@ export class Input4 {
   readonly #policy: InputPolicy;
   readonly #reassembler: Reassembler;
   readonly #slots: Slots;
+  readonly #ownOctets: Int32Array;
 
-  constructor(packet: Packet, policy: InputPolicy, reassembler: Reassembler, slots: Slots) {
+  constructor(
+    packet: Packet,
+    policy: InputPolicy,
+    reassembler: Reassembler,
+    slots: Slots,
+    ownOctets: OwnOctets,
+  ) {
     this.#packet = packet;
     this.#policy = policy;
     this.#reassembler = reassembler;
     this.#slots = slots;
+    this.#ownOctets = ownOctets.bits;
   }
 
   /**
@@ -72,23 +81,26 @@ export class Input4 {
       total > length ||
       (second & FRAGMENT_BITS) !== 0;
     const octet = source >>> OCTET_SHIFT;
-    const nobody = octet === 0 || octet === LOOPBACK_OCTET || octet >= FIRST_GROUP_OCTET;
-    if (wrong || nobody || !on.hasAddress(0, 0, MAPPED, destination)) return false;
+    const odd =
+      octet === 0 ||
+      octet === LOOPBACK_OCTET ||
+      octet >= FIRST_GROUP_OCTET ||
+      mayBeOwn(this.#ownOctets, source);
+    if (wrong || odd || !on.hasAddress(0, 0, MAPPED, destination)) return false;
     const packet = this.#packet;
-    if (packet.family !== 4) this.read(packet);
-    packet.s3 = source;
-    packet.d3 = destination;
-    // Most often they are those of the packet before, and a comparison is cheaper than telling the collector of a store.
-    if (packet.view !== view) {
-      packet.view = view;
-      packet.bytes = frame.bytes;
-    }
-    if (packet.frame !== frame) packet.frame = frame;
-    if (packet.interface !== on) packet.interface = on;
+    packet.view = view;
+    packet.bytes = frame.bytes;
+    packet.ipAt = ipAt;
+    // The words that are the same in all IPv4 addresses are there already but after an IPv6 packet.
+    if (packet.family === 4) {
+      packet.s3 = source;
+      packet.d3 = destination;
+    } else this.read(packet);
+    packet.frame = frame;
+    packet.interface = on;
     const protocol = (third >>> HALF_BITS) & OCTET_MASK;
     const handler = this.#policy.handlers[protocol];
-    if (handler === undefined || protocol === PROTOCOL.ICMPV6 || this.#policy.isForged(packet)) return false;
-    packet.ipAt = ipAt;
+    if (handler === undefined || protocol === PROTOCOL.ICMPV6) return false;
     packet.at = ipAt + ipv4.HEADER_BYTES;
     packet.length = total - ipv4.HEADER_BYTES;
     packet.protocol = protocol;

@@ -8,12 +8,13 @@ import * as ethernet from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import type { AddressBook } from "./addresses.ts";
+import type { IpStatistics } from "./counters.ts";
 import type { Link } from "./link.ts";
 import type { Groups } from "./multicast.ts";
 import type { Neighbours } from "./neighbour.ts";
 import type { Parked } from "./parked.ts";
 import type { PathMtus } from "./path-mtu.ts";
-import type { InterfaceProtocols } from "./protocols.ts";
+import type { InterfaceProtocols, ProtocolStatistics } from "./protocols.ts";
 import { type Candidate, chooseSource } from "./sources.ts";
 
 /**
@@ -226,6 +227,11 @@ export class Interface implements LinkInterface {
     ipv6.swapAddresses(view, ipAt);
     if (source !== undefined) ipv6.setSource(view, ipAt, source);
     return ipv6.HEADER_BYTES;
+  }
+
+  /** Counters of its packets, and of what configures it where that is the host. */
+  statistics(): { readonly ip: IpStatistics; readonly protocols: ProtocolStatistics | undefined } {
+    return { ip: { ...this.link.counters }, protocols: this.protocols?.statistics() };
   }
 
   /** Ends what runs on it. */

@@ -16,7 +16,7 @@ import { Ndp, type RedirectNotice } from "./ndp.ts";
 import { type Neighbour, NeighbourCache, type NeighbourIo } from "./neighbours.ts";
 import type { CheckedJoinOptions } from "./options.ts";
 import type { Parked } from "./parked.ts";
-import type { InterfaceProtocols } from "./protocols.ts";
+import type { InterfaceProtocols, ProtocolStatistics } from "./protocols.ts";
 import { Slaac } from "./slaac.ts";
 
 const ANYWHERE4 = Prefix.parse("0.0.0.0/0");
@@ -174,8 +174,7 @@ export class OwnLife implements InterfaceProtocols {
     this.#ndp.close();
   }
 
-  /** Counters of all that runs here. */
-  statistics() {
+  statistics(): ProtocolStatistics {
     return {
       addresses: this.#book.statistics(),
       neighbours4: this.#cache4.statistics(),

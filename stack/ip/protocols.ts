@@ -2,7 +2,27 @@
  * What runs on an interface besides packets: resolution, discovery, configuration. Types only.
  */
 import type { Packet } from "../transport/packet.ts";
+import type { AddressStatistics } from "./addresses.ts";
+import type { ArpStatistics } from "./arp.ts";
+import type { DhcpStatistics } from "./dhcp-types.ts";
+import type { GroupsStatistics } from "./multicast.ts";
+import type { NdpStatistics } from "./ndp.ts";
+import type { NeighbourStatistics } from "./neighbour-options.ts";
+import type { SlaacStatistics } from "./slaac.ts";
 import type { RedirectNotice } from "./ndp.ts";
+
+/** Counters of what configures an interface of the host's own. */
+export interface ProtocolStatistics {
+  readonly addresses: AddressStatistics;
+  readonly neighbours4: NeighbourStatistics;
+  readonly neighbours6: NeighbourStatistics;
+  readonly arp: ArpStatistics;
+  readonly ndp: NdpStatistics;
+  readonly groups: GroupsStatistics;
+  readonly slaac: SlaacStatistics;
+  /** Undefined where no client runs. */
+  readonly dhcp: DhcpStatistics | undefined;
+}
 
 export interface InterfaceProtocols {
   /** An ARP packet of at most `lengthBytes`. */
@@ -17,5 +37,7 @@ export interface InterfaceProtocols {
   linkChanged(up: boolean): void;
   /** The device's Ethernet address is another. */
   macChanged(): void;
+  /** Counters of all that runs here. */
+  statistics(): ProtocolStatistics;
   close(): void;
 }

@@ -8,6 +8,7 @@ import { HEADER_BYTES as IPV6_BYTES } from "../wire/ipv6.ts";
 import { BROADCAST_MAC, type MacAddress, multicastMac } from "../wire/mac.ts";
 import type { Environment } from "./environment.ts";
 import type { Interface } from "./interface.ts";
+import { mayBeOwn, OwnOctets } from "./own-octets.ts";
 import { PathMtus } from "./path-mtu.ts";
 import { type Route, RouteTable } from "./routes.ts";
 import { type Candidate, chooseSource } from "./sources.ts";
@@ -31,12 +32,6 @@ const TO_ALL = fixedHop(BROADCAST_MAC);
 /** On the loopback interface the address field is nobody's. */
 const TO_SELF: Hop = { live: true, usable: true, macHigh: 0, macLow: 0 };
 
-const OCTETS = 256;
-const OCTET_MASK = OCTETS - 1;
-const BITS_PER_BYTE = 8;
-/** Bits of a word of `#octets`, as a shift; JavaScript's own shifts take a number modulo this. */
-const WORD_SHIFT = 5;
-
 /** Who hears of changes. */
 export interface RoutingIo {
   route(route: Route, change: "added" | "removed" | "expired"): void;
@@ -47,6 +42,8 @@ export interface RoutingIo {
 export class Routing implements Wayfinder {
   readonly routes: RouteTable;
   readonly pathMtu: PathMtus;
+  /** A first look at what `isForged` looks for. */
+  readonly ownOctets = new OwnOctets();
   /** By number, which is 1 or more. */
   readonly #interfaces = new Map<number, Interface>();
   /** The same in a row. */
@@ -57,9 +54,6 @@ export class Routing implements Wayfinder {
   #loopback: Interface | undefined;
   /** The sender that was found to be none of us last, on which interface, and of which generation that is. */
   #own = 0;
-  /** 256 bits: the last octets of our addresses and of the broadcast addresses of their subnets. */
-  readonly #octets = new Int32Array(new ArrayBuffer(OCTETS / BITS_PER_BYTE));
-  #octetsAsOf = -1;
 
   constructor(environment: Environment, io: RoutingIo) {
     this.routes = new RouteTable(environment, { changed: (route, change) => io.route(route, change) });
@@ -78,6 +72,7 @@ export class Routing implements Wayfinder {
   /** Says that something changed which is not in the routes: addresses, links, what paths carry. */
   bump(): void {
     this.#own += 1;
+    this.ownOctets.collect(this.#all.filter((one) => one !== this.#loopback).map((one) => one.addresses));
   }
 
   /** The interface of that number. */
@@ -140,34 +135,12 @@ export class Routing implements Wayfinder {
    * is never on a link, as loopback, is not looked for. Allocates nothing.
    */
   isForged(w0: number, w1: number, w2: number, w3: number, on: Interface): boolean {
-    if (!this.#mayBeOurs(w3)) return false;
+    if (!mayBeOwn(this.ownOctets.bits, w3)) return false;
     const all = this.#all;
     for (let i = 0; i < all.length; i++)
       if (all[i] !== this.#loopback && all[i]!.hasAddress(w0, w1, w2, w3)) return true;
     if (w2 === MAPPED && (w0 | w1) === 0 && on.addresses.isBroadcast4(w3)) return true;
     return false;
-  }
-
-  /** A first look at an address's last octet, which settles it for nearly all: in `#octets` is a bit for each of ours. */
-  #mayBeOurs(w3: number): boolean {
-    const octets = this.#octets;
-    if (this.#octetsAsOf !== this.generation) this.#collectOctets();
-    return (octets[(w3 & OCTET_MASK) >>> WORD_SHIFT]! & (1 << w3)) !== 0;
-  }
-
-  #collectOctets(): void {
-    this.#octetsAsOf = this.generation;
-    this.#octets.fill(0);
-    for (const one of this.#all) {
-      for (const { address, prefix, prefixLength } of one.addresses.values()) {
-        this.#noteOctet(address.w3);
-        if (address.family === 4) this.#noteOctet(prefix.address.w3 | (-1 >>> prefixLength));
-      }
-    }
-  }
-
-  #noteOctet(w3: number): void {
-    this.#octets[(w3 & OCTET_MASK) >>> WORD_SHIFT]! |= 1 << w3;
   }
 
   settle(way: Way): 0 | Refused {

@@ -46,10 +46,13 @@ class Port<L extends Listener> {
   listeners: readonly L[] = [];
 
   /** The socket for a packet between these ends. */
-  find({ s0, s1, s2, s3, d0, d1, d2, d3 }: Ends, remotePort: number): L | undefined {
-    const flow = this.flows?.find(s0, s1, s2, s3, remotePort);
-    if (flow !== undefined && (flow.localAddress?.equalsWords(d0, d1, d2, d3) ?? true)) return flow;
-    const sharing = this.bound?.get(d0, d1, d2, d3);
+  find(ends: Ends, remotePort: number): L | undefined {
+    const flow = this.flows?.find(ends.s0, ends.s1, ends.s2, ends.s3, remotePort);
+    if (flow !== undefined) {
+      const own = flow.localAddress;
+      if (own === undefined || own.equalsWords(ends.d0, ends.d1, ends.d2, ends.d3)) return flow;
+    }
+    const sharing = this.bound?.get(ends.d0, ends.d1, ends.d2, ends.d3);
     return sharing === undefined ? this.any[0] : sharing[0];
   }
 

@@ -15,7 +15,6 @@ import {
   Loop,
   type XdpDevice,
 } from "../../index.ts";
-import type { OwnLife } from "../../stack/ip/own-life.ts";
 import { Lab, type LabOptions, type Side, until } from "./lab.ts";
 import type { Place } from "./peer-tools.ts";
 import { settleAccounts } from "./stream.ts";
@@ -120,8 +119,8 @@ export class HostBed {
   }
 
   /** Counters of what runs on the interface besides packets: ARP, discovery, addresses, neighbours, groups. */
-  protocols(): ReturnType<OwnLife["statistics"]> {
-    return (this.eth.protocols as OwnLife).statistics();
+  protocols(): NonNullable<ReturnType<Interface["statistics"]>["protocols"]> {
+    return this.eth.statistics().protocols!;
   }
 
   /** Runs a command at the kernel's side; what it printed. Throws where it fails. */
