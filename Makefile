@@ -15,8 +15,8 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
 APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat curl
 # Peers of the host: what asks it, and what serves it.
-APT_PEERS := nmap fping arping ndisc6 traceroute mtr-tiny iputils-tracepath bind9-dnsutils knot-dnsutils dnsperf sockperf
-APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute
+APT_PEERS := nmap fping arping ndisc6 traceroute mtr-tiny iputils-tracepath bind9-dnsutils knot-dnsutils dnsperf sockperf openssh-client
+APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute openssh-server
 # What the bench holds us against besides.
 APT_BENCH := sockperf knot-dnsutils nsd knot nodejs
 # The virtual machine's emulator, and what unpacks its kernels, which are fetched and never installed.

@@ -12,6 +12,7 @@ struct counters {
 	__u64 passed;
 	__u64 malformed;
 	__u64 no_socket;
+	__u64 early_fragments; /* of those passed: later fragments whose first one was not seen before them */
 	/*
 	 * 1 while a frame that we hand on is on its way, on this CPU, from pass.bpf.c to the generic hook of its interface.
 	 * The kernel runs both in one system call with bottom halves off, so no other frame of this CPU comes in between.

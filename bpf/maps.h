@@ -109,6 +109,35 @@ struct {
 	__uint(max_entries, 1); /* as many as the interface has queues, set at load */
 } xsks SEC(".maps");
 
+/*
+ * What the fragments of one datagram have in common: RFC 791 section 3.2 (addresses, identification, protocol) and, without
+ * the protocol, RFC 8200 section 4.5.
+ */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__u32 identification;  /* as in the packet */
+	__u32 family_protocol; /* TREE_IPV4_ANY or TREE_IPV6_ANY << 16 | protocol of IPv4 */
+};
+
+/* Datagrams that are on their way in fragments at one time; the one heard of longest ago makes room. */
+#define FRAGMENTED_DATAGRAMS 4096
+/* The last bit of a value: the datagram is claimed. The others are the time, in nanoseconds, of its first fragment. */
+#define FRAGMENT_CLAIMED 1ull
+/*
+ * How long a first fragment speaks for later ones: as long as Linux keeps what it has of an IPv4 datagram
+ * (net.ipv4.ipfrag_time). Identifications come again, in IPv4 after 65536 datagrams (RFC 4963).
+ */
+#define FRAGMENT_LIFETIME_NS 30000000000ull
+
+/* Of whom the fragments without a port are: as judged by the one that had it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct fragment_key);
+	__type(value, __u64);
+	__uint(max_entries, FRAGMENTED_DATAGRAMS);
+} fragments SEC(".maps");
+
 /* Mapped into user space. */
 struct state {
 	__u32 active; /* the generation in use */

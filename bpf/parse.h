@@ -29,8 +29,10 @@
 #define MAX_ETHERNET_MASK 0x3f
 #define MAX_OFFSET_MASK 0x7fff
 
+#define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 #define IPV4_MIN_WORDS 5
+#define IPV6_MORE_FRAGMENTS 0x0001
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 
 /* linux/ipv6.h names some of these only for the kernel: RFC 8200, 4302, 9260. */
@@ -84,6 +86,10 @@ enum depth {
 	KNOWS_PORT,
 };
 
+/* What is set of these in `facts.fragment`; a datagram that is whole has neither. */
+#define FRAGMENT_FIRST 1
+#define FRAGMENT_LATER 2
+
 struct facts {
 	struct address source;
 	struct address destination;
@@ -91,6 +97,8 @@ struct facts {
 	__u32 port;
 	__u32 depth;  /* enum depth: how far the headers were whole */
 	__u32 broken; /* 1: a header is cut off, or contradicts itself */
+	__u32 fragment;
+	__u32 identification; /* of a fragment, as in the packet */
 };
 
 /* Host order ethertype behind at most two tags, or -1 where a header is cut off; `*at` is where its payload starts. */
@@ -151,8 +159,12 @@ static __always_inline void parse_ipv4(void *data, void *end, __u32 at, struct f
 	facts->destination.words[0] = ip->daddr;
 	facts->protocol = ip->protocol;
 	facts->depth = KNOWS_PROTOCOL;
-	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
-		return;
+	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET | IPV4_MORE_FRAGMENTS)) {
+		facts->identification = ip->id;
+		facts->fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET) ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		if (facts->fragment == FRAGMENT_LATER)
+			return;
+	}
 	parse_ports(data, end, at + header, total == 0 ? (int)sizeof(struct ports) : (int)(total - header), facts);
 }
 
@@ -164,6 +176,8 @@ static __always_inline void parse_ipv4(void *data, void *end, __u32 at, struct f
  */
 struct extension_rule {
 	__be16 later; /* bits that are set in a fragment that is not the first */
+	__be16 more;  /* ... and in one that is not the last */
+	__be32 id;    /* bits of the identification */
 	__u8 unit;
 	__u8 follows; /* 1: this is a header to step over */
 };
@@ -171,7 +185,11 @@ struct extension_rule {
 static const struct extension_rule extension_rules[256] = {
 	[NEXT_HOP_BY_HOP] = { .unit = 8, .follows = 1 },
 	[NEXT_ROUTING] = { .unit = 8, .follows = 1 },
-	[NEXT_FRAGMENT] = { .unit = 0, .follows = 1, .later = bpf_htons(IPV6_FRAGMENT_OFFSET) },
+	[NEXT_FRAGMENT] = { .unit = 0,
+			    .follows = 1,
+			    .later = bpf_htons(IPV6_FRAGMENT_OFFSET),
+			    .more = bpf_htons(IPV6_MORE_FRAGMENTS),
+			    .id = ~0u },
 	[NEXT_AUTHENTICATION] = { .unit = 4, .follows = 1 },
 	[NEXT_DESTINATION] = { .unit = 8, .follows = 1 },
 };
@@ -194,7 +212,7 @@ __noinline int parse_ipv6(struct xdp_md *ctx, __u32 at, struct facts *facts)
 	facts->depth = KNOWS_ADDRESSES;
 	__u8 next = ip->nexthdr;
 	__u32 payload = bpf_ntohs(ip->payload_len);
-	__u32 later = 0;
+	__u32 later = 0, more = 0;
 	__u32 offset = sizeof(*ip);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
@@ -209,11 +227,14 @@ __noinline int parse_ipv6(struct xdp_md *ctx, __u32 at, struct facts *facts)
 		}
 		offset += header->length * rule->unit + sizeof(*header);
 		later = header->fragment_offset & rule->later;
+		more |= header->fragment_offset & rule->more;
+		facts->identification |= header->fragment_id & rule->id;
 		next = header->next;
 		/* What follows in a later fragment is payload, whatever it looks like. */
 		if (later)
 			break;
 	}
+	facts->fragment = later ? FRAGMENT_LATER : more ? FRAGMENT_FIRST : 0;
 	offset &= MAX_OFFSET_MASK;
 	/* A chain longer than the limit, or one whose last header runs past the end of the datagram or of the frame. */
 	if ((!later && extension_rules[next].follows) || (payload != 0 && offset - sizeof(*ip) > payload) ||

@@ -10,9 +10,18 @@
  * The three levels of exactness (any protocol, one protocol, one port) are looked up one after the other: any hit
  * suffices. Within a level the longest destination wins, so user space makes its set lie inside those of the shorter
  * ones that contain it.
+ *
+ * Only the first fragment of a datagram has a port: where ports are claimed, its owner is remembered for the others.
  */
 #include "maps.h"
 #include "parse.h"
+
+/* Whose a frame is. An early fragment is the kernel's too, and counted. */
+enum owner {
+	KERNELS,
+	OURS,
+	EARLY,
+};
 
 #define KIND_SHIFT 8
 #define PROTOCOL_SHIFT 16
@@ -126,6 +135,45 @@ static __always_inline int claimed(__u32 generation, const struct plan *plan, __
 	       claimed_at(generation, any, source_kind, 0, facts);
 }
 
+/*
+ * Whose a fragment is that the claims by themselves would give to whom `hit` says. A first one is remembered, whoever has it,
+ * and a later one, which has no port, goes the same way. One that overtakes its first is EARLY, and the kernel's.
+ */
+__noinline int together(const struct facts *facts, __u32 any, int hit)
+{
+	if (!facts)
+		return KERNELS;
+	struct fragment_key key = {
+		.source = facts->source,
+		.destination = facts->destination,
+		.identification = facts->identification,
+		/* What an IPv6 fragment header names need not be what the headers behind the first one lead to. */
+		.family_protocol = any << PROTOCOL_SHIFT | (any == TREE_IPV4_ANY ? facts->protocol : 0),
+	};
+	__u64 now = bpf_ktime_get_ns() & ~FRAGMENT_CLAIMED;
+	if (facts->fragment == FRAGMENT_FIRST) {
+		__u64 value = hit ? now | FRAGMENT_CLAIMED : now;
+		bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);
+		return hit ? OURS : KERNELS;
+	}
+	if (hit)
+		return OURS;
+	__u64 *first = bpf_map_lookup_elem(&fragments, &key);
+	if (!first || now - (*first & ~FRAGMENT_CLAIMED) > FRAGMENT_LIFETIME_NS)
+		return EARLY;
+	return *first & FRAGMENT_CLAIMED ? OURS : KERNELS;
+}
+
+/* The claims' answer, and where ports are claimed, for fragments, that of the datagram's first one. */
+static __always_inline int judged(__u32 generation, const struct plan *plan, __u32 any, __u32 source_kind,
+				  const struct facts *facts)
+{
+	int hit = claimed(generation, plan, any, source_kind, facts);
+	if (facts->fragment && facts->depth >= KNOWS_PROTOCOL && plan->trees[any + 2].nodes[0].longer)
+		return together(facts, any, hit);
+	return hit ? OURS : KERNELS;
+}
+
 static __always_inline int pass(struct counters *counters, int broken)
 {
 	if (broken)
@@ -179,19 +227,23 @@ int steer(struct xdp_md *ctx)
 	}
 
 	struct facts facts = {};
-	int hit = 0;
+	int owner = KERNELS;
 	if (ethertype == ETH_P_IP && plan->ipv4) {
 		parse_ipv4(data, end, at, &facts);
-		hit = claimed(generation, plan, TREE_IPV4_ANY, TREE_IPV4_SOURCE, &facts);
+		owner = judged(generation, plan, TREE_IPV4_ANY, TREE_IPV4_SOURCE, &facts);
 	} else if (ethertype == ETH_P_IPV6 && plan->ipv6) {
 		parse_ipv6(ctx, at, &facts);
-		hit = claimed(generation, plan, TREE_IPV6_ANY, TREE_IPV6_SOURCE, &facts);
+		owner = judged(generation, plan, TREE_IPV6_ANY, TREE_IPV6_SOURCE, &facts);
 	} else if (ethertype == ETH_P_ARP && plan->trees[TREE_ARP].nodes[0].longer) {
 		parse_arp(data, end, at, &facts);
-		hit = facts.depth >= KNOWS_ADDRESSES &&
-		      claimed_at(generation, TREE_ARP, TREE_IPV4_SOURCE, 0, &facts);
+		if (facts.depth >= KNOWS_ADDRESSES && claimed_at(generation, TREE_ARP, TREE_IPV4_SOURCE, 0, &facts))
+			owner = OURS;
 	}
-	return hit ? redirect(ctx, counters) : pass(counters, facts.broken);
+	if (owner == OURS)
+		return redirect(ctx, counters);
+	if (owner == EARLY)
+		counters->early_fragments++;
+	return pass(counters, facts.broken);
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";

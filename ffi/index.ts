@@ -6,6 +6,7 @@ export { XdpDevice, type Mode, type Refusal, type XdpDeviceStatistics } from "./
 export type { DeviceEvent } from "./report.ts";
 export type { AttachOptions, BindMode, XdpMode } from "./options.ts";
 export { KernelMirror, type KernelMirrorOptions, type KernelMirrorStatistics } from "./net/kernel-mirror.ts";
+export { KernelPorts, type KernelPortsOptions } from "./net/kernel-ports.ts";
 export { inNamespace } from "./net/namespace.ts";
 export type { Finding } from "./finding.ts";
 export { probe, type ProbeReport } from "./probe.ts";

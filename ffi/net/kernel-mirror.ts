@@ -22,16 +22,14 @@ import {
 } from "./mirror-parts.ts";
 import type { TableStatistics } from "./mirror-table.ts";
 import { encodeNeighbour, encodeNeighbourUse, RTM_NEIGHBOUR } from "./neighbour-message.ts";
-import { portPlaces, reservePort } from "./port.ts";
-import { AF_INET, NLM_F_NEW, requireFamily, sameBytes } from "./rtnetlink.ts";
-import type { Reservation, SystemChange } from "./system-change.ts";
+import { AF_INET, NLM_F_NEW, requireFamily } from "./rtnetlink.ts";
+import type { SystemChange } from "./system-change.ts";
 import { dumpTable } from "./table-dump.ts";
 
 /** Messages taken by one call of `next` that finds nothing to tell: half a millisecond or so. */
 const MAX_MESSAGES = 256;
 /** Steps of the first dumps; tables that change faster than they can be read are told as far as they are known. */
 const MAX_FIRST_STEPS = 1 << 16;
-const MAX_PORT = 65_535;
 const MAX_INDEX = 2 ** 31 - 1;
 
 /** RTM_NEWNEXTHOP and RTM_DELNEXTHOP of include/uapi/linux/rtnetlink.h. */
@@ -64,7 +62,6 @@ export class KernelMirror {
   readonly #all: readonly AnyTable[];
   /** What was last heard of a link, by index, as far as routes depend on it. */
   readonly #links = new Map<number, string>();
-  readonly #reservations = new Set<Reservation>();
   readonly #groups: KernelGroups;
   #dump: { readonly steps: Generator<number, void>; readonly table: AnyTable } | undefined;
   #overruns = 0;
@@ -149,29 +146,6 @@ export class KernelMirror {
   }
 
   /**
-   * Keeps a UDP port of an address (4 or 16 bytes; every address of both families if undefined) from the kernel's own programs;
-   * port 0 takes one that is free. A link-local address is looked up on the interfaces that have it. Undefined where a program
-   * has the port. `close` releases what is left. Throws SystemError (EADDRNOTAVAIL, EACCES, EMFILE), RangeError, TypeError.
-   */
-  reserve(address: Uint8Array | undefined, port: number): Reservation | undefined {
-    if (!Number.isInteger(port) || port < 0 || port > MAX_PORT)
-      throw new RangeError(`port is 0 to ${MAX_PORT}, not ${port}`);
-    const places = portPlaces(address, (linkLocal) => this.#interfacesOf(linkLocal));
-    if (!this.#open) throw new TypeError("this mirror is closed");
-    const kept = this.#namespace.run(() => reservePort(places, port));
-    if (kept === undefined) return undefined;
-    const reservation: Reservation = {
-      port: kept.port,
-      release: () => {
-        this.#reservations.delete(reservation);
-        kept.release();
-      },
-    };
-    this.#reservations.add(reservation);
-    return reservation;
-  }
-
-  /**
    * Makes the kernel a member of a group (4 or 16 bytes) on an interface, once however often it is asked; `close` leaves what is
    * left. Throws SystemError where the kernel refuses, RangeError above MAX_KERNEL_GROUPS.
    */
@@ -193,12 +167,11 @@ export class KernelMirror {
     };
   }
 
-  /** Idempotent. Differences not taken yet are dropped, ports released. */
+  /** Idempotent. Differences not taken yet are dropped, groups left. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#dump = undefined;
-    for (const reservation of [...this.#reservations]) reservation.release();
     this.#groups.close();
     for (const socket of Object.values(this.#sockets)) socket.close();
     this.#namespace.close();
@@ -281,14 +254,6 @@ export class KernelMirror {
   #doubtRoutes(): void {
     this.#tables.routes4.doubt();
     this.#tables.routes6.doubt();
-  }
-
-  /** Indices of the interfaces that have this IPv6 address. */
-  #interfacesOf(address: Uint8Array): number[] {
-    return [...this.#tables.addresses6.values()]
-      .flat()
-      .filter((each) => sameBytes(each.address, address))
-      .map((each) => each.interface);
   }
 }
 

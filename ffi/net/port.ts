@@ -1,14 +1,20 @@
 /**
- * A UDP port kept from the kernel's own programs: sockets that are bound and never read.
+ * A UDP port kept from the kernel's own programs: sockets that are bound and never read, but for what ICMP says about the port.
  *
  * A filter that drops everything keeps them empty; without them the kernel would give the port to the next program that asks, and
- * answer "port unreachable" to what reaches it past our claims. Source: ip(7), ipv6(7), socket(7), Documentation/networking/filter.rst.
+ * answer "port unreachable" to what reaches it past our claims.
+ *
+ * What programs of this machine send to its own addresses never reaches a card, and so not us: they hear nothing, as the kernel
+ * counts such packets for the interface that has the address (ip_route_output_key_hash_rcu in net/ipv4/route.c, ipv6_rcv in
+ * net/ipv6/ip6_input.c), where these sockets are. Those who ask 127.0.0.1 or ::1 are refused where the port is kept on one
+ * interface only. Source: ip(7), ipv6(7), socket(7), Documentation/networking/filter.rst, net/ipv4/udp.c.
  */
 import { ERRNO, SystemError, errno } from "../sys/errno.ts";
 import { bind, close, getsockname, setsockopt, socket } from "../sys/libc.ts";
-import { addressOf, struct, type Struct } from "../sys/memory.ts";
-import { addressBytes, AF_INET, AF_INET6, requireFamily, type SystemFamily } from "./rtnetlink.ts";
-import type { Reservation } from "./system-change.ts";
+import { addressOf, struct } from "../sys/memory.ts";
+import { errorOptions } from "./error-queue.ts";
+import { AF_INET, AF_INET6, requireFamily, type SystemFamily } from "./rtnetlink.ts";
+import { encodeSockaddr, SOCKADDR_BYTES, sockaddrPort } from "./socket-address.ts";
 
 /** include/linux/net.h, include/uapi/asm-generic/socket.h, include/uapi/linux/in6.h. */
 const SOCK_DGRAM = 2;
@@ -16,18 +22,9 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_ATTACH_FILTER = 26;
+const SO_BINDTOIFINDEX = 62;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
-
-/** struct sockaddr_in and sockaddr_in6: port and addresses are in network order, the rest in the machine's. */
-const FAMILY = 0;
-const PORT = FAMILY + 2;
-const ADDRESS4 = PORT + 2;
-const SOCKADDR_IN_BYTES = ADDRESS4 + 12;
-const FLOW_INFO = PORT + 2;
-const ADDRESS6 = FLOW_INFO + 4;
-const SCOPE_ID = ADDRESS6 + 16;
-const SOCKADDR_IN6_BYTES = SCOPE_ID + 4;
 
 /** struct sock_filter, include/uapi/linux/filter.h. */
 const CODE = 0;
@@ -38,8 +35,8 @@ const FILTER_COUNT = 0;
 const FILTER_POINTER = FILTER_COUNT + 8;
 const PROGRAM_BYTES = FILTER_POINTER + 8;
 
-/** The kernel rounds it up to its minimum, some 2 KiB. */
-const LEAST_BUFFER_BYTES = 1;
+/** Room for errors until they are taken: some fifty. The kernel doubles it, and drops what comes beyond. */
+const ERROR_BUFFER_BYTES = 32_768;
 /** A port that is free in one family and taken in the other is given back and another one asked for. */
 const MAX_TRIES = 64;
 
@@ -48,43 +45,29 @@ export interface PortPlace {
   readonly family: SystemFamily;
   /** 4 or 16 bytes; every address of the family unless given. */
   readonly address: Uint8Array | undefined;
-  /** ifindex that a link-local address belongs to, else 0. */
-  readonly scope: number;
+  /** ifindex of the one interface where it is kept, 0 for all. A link-local address is on one. */
+  readonly interface: number;
 }
 
-/** fe80::/10, RFC 4291 2.5.6: the first byte, and the upper two bits of the second. */
-const LINK_LOCAL = [0xfe, 0x80] as const;
-const LINK_LOCAL_MASK = 0xc0;
+/** A socket that keeps a port. */
+export interface PortSocket {
+  readonly fd: number;
+  readonly family: SystemFamily;
+}
 
-const isLinkLocal = (address: Uint8Array): boolean => {
-  const [first = 0, second = 0] = address;
-  return first === LINK_LOCAL[0] && (second & LINK_LOCAL_MASK) === LINK_LOCAL[1];
-};
-
-/**
- * The places at which a port of `address` is kept: one, or the wildcards of both families where it is undefined, or one for each
- * interface that has a link-local address, as `interfacesOf` tells. Throws TypeError for what is no address.
- */
-export const portPlaces = (
-  address: Uint8Array | undefined,
-  interfacesOf: (linkLocal: Uint8Array) => readonly number[],
-): PortPlace[] => {
-  if (address === undefined) {
-    return [
-      { family: AF_INET, address, scope: 0 },
-      { family: AF_INET6, address, scope: 0 },
-    ];
-  }
-  const family = requireFamily(address);
-  const scopes = family === AF_INET6 && isLinkLocal(address) ? interfacesOf(address) : [];
-  // Without an interface the kernel refuses a link-local address, and says so.
-  return (scopes.length === 0 ? [0] : scopes).map((scope) => ({ family, address, scope }));
-};
+/** The places at which a port of `address` is kept: one, or the wildcards of both families where it is undefined. Throws TypeError. */
+export const portPlaces = (address: Uint8Array | undefined, interfaceIndex: number): PortPlace[] =>
+  (address === undefined ? ([AF_INET, AF_INET6] as const) : [requireFamily(address)]).map((family) => ({
+    family,
+    address,
+    interface: interfaceIndex,
+  }));
 
 const REMEDIES: Readonly<Record<number, string>> = {
   [ERRNO.EACCES]: "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE",
+  [ERRNO.EPERM]: "keeping a port on one interface needs CAP_NET_RAW",
   [ERRNO.EMFILE]: "this process has too many open files; close some or raise `ulimit -n`",
-  [ERRNO.EINVAL]: "a link-local address must be on an interface here; `ip -6 address` lists them",
+  [ERRNO.EINVAL]: "a link-local address is kept on the interface that has it; `ip -6 address` lists them",
   [ERRNO.EADDRNOTAVAIL]:
     "no interface here has this address, or it is still tentative; `ip address` lists them",
 };
@@ -93,28 +76,20 @@ const refused = (place: PortPlace, port: number, code: number): SystemError => {
   const at = place.address === undefined ? "every address" : `address ${place.address.toHex()}`;
   return new SystemError({
     operation: `reserve UDP port ${port} of ${at} (${place.family === AF_INET ? "IPv4" : "IPv6"})`,
-    operands: { port, scope: place.scope },
+    operands: { port, interface: place.interface },
     errno: code,
     remedy: REMEDIES[code] ?? "bind(2) says when this happens",
   });
 };
 
-const encodeSockaddr = ({ family, address, scope }: PortPlace, port: number): Struct => {
-  const made = struct(family === AF_INET ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES);
-  made.view.setUint16(FAMILY, family, true);
-  made.view.setUint16(PORT, port);
-  made.bytes.set(address ?? new Uint8Array(addressBytes(family)), family === AF_INET ? ADDRESS4 : ADDRESS6);
-  if (family === AF_INET6) made.view.setUint32(SCOPE_ID, scope, true);
-  return made;
-};
-
-const setNumber = (fd: number, level: number, option: number, value: number): void => {
+/** 0, or the kernel's reason. */
+const setNumber = (fd: number, level: number, option: number, value: number): number => {
   const payload = struct(Int32Array.BYTES_PER_ELEMENT);
   payload.view.setInt32(0, value, true);
-  setsockopt(fd, level, option, payload.bytes, payload.bytes.length);
+  return setsockopt(fd, level, option, payload.bytes, payload.bytes.length) < 0 ? errno() : 0;
 };
 
-/** A program of one instruction: accept 0 bytes. */
+/** A program of one instruction: accept 0 bytes. Errors do not pass through it. */
 const dropEverything = (fd: number): void => {
   const filter = struct(FILTER_BYTES);
   filter.view.setUint16(CODE, BPF_RET_K, true);
@@ -122,6 +97,15 @@ const dropEverything = (fd: number): void => {
   program.view.setUint16(FILTER_COUNT, 1, true);
   program.view.setBigUint64(FILTER_POINTER, BigInt(addressOf(filter.bytes)), true);
   setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program.bytes, program.bytes.length);
+};
+
+/** None of this can fail in a way that matters: what gets past the filter waits in a small buffer. */
+const prepare = (fd: number, family: SystemFamily): void => {
+  dropEverything(fd);
+  setNumber(fd, SOL_SOCKET, SO_RCVBUF, ERROR_BUFFER_BYTES);
+  const { level, options } = errorOptions(family);
+  for (const option of options) setNumber(fd, level, option, 1);
+  if (family === AF_INET6) setNumber(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 };
 
 /** A bound socket; "taken" where another has the port, "absent" where the machine does not speak the family. Throws SystemError. */
@@ -132,32 +116,33 @@ const bindOne = (place: PortPlace, port: number): number | "taken" | "absent" =>
     if (code === ERRNO.EAFNOSUPPORT) return "absent";
     throw refused(place, port, code);
   }
-  // Neither can fail in a way that matters: what gets past them waits in two kilobytes.
-  dropEverything(fd);
-  setNumber(fd, SOL_SOCKET, SO_RCVBUF, LEAST_BUFFER_BYTES);
-  if (place.family === AF_INET6) setNumber(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  const sockaddr = encodeSockaddr(place, port);
-  if (bind(fd, sockaddr.bytes, sockaddr.bytes.length) >= 0) return fd;
-  const code = errno();
+  prepare(fd, place.family);
+  const sockaddr = encodeSockaddr(place.family, place.address, port, place.interface);
+  let code = place.interface === 0 ? 0 : setNumber(fd, SOL_SOCKET, SO_BINDTOIFINDEX, place.interface);
+  if (code === 0 && bind(fd, sockaddr.bytes, sockaddr.bytes.length) < 0) code = errno();
+  if (code === 0) return fd;
   close(fd);
   if (code === ERRNO.EADDRINUSE) return "taken";
   throw refused(place, port, code);
 };
 
 const boundPort = (fd: number): number => {
-  const sockaddr = struct(SOCKADDR_IN6_BYTES);
+  const sockaddr = struct(SOCKADDR_BYTES);
   const length = struct(Uint32Array.BYTES_PER_ELEMENT);
-  length.view.setUint32(0, SOCKADDR_IN6_BYTES, true);
+  length.view.setUint32(0, SOCKADDR_BYTES, true);
   getsockname(fd, sockaddr.bytes, length.bytes);
-  return sockaddr.view.getUint16(PORT);
+  return sockaddrPort(sockaddr.view, 0);
 };
 
+/** A port that is kept, and the sockets that keep it. */
+export interface KeptPort {
+  readonly port: number;
+  readonly sockets: readonly PortSocket[];
+}
+
 /** Sockets at every place, all with one port; undefined where the port is taken at one of them. */
-const bindAll = (
-  places: readonly PortPlace[],
-  wanted: number,
-): { fds: number[]; port: number } | undefined => {
-  const fds: number[] = [];
+const bindAll = (places: readonly PortPlace[], wanted: number): KeptPort | undefined => {
+  const sockets: PortSocket[] = [];
   let port = wanted;
   let complete = false;
   try {
@@ -167,33 +152,26 @@ const bindAll = (
       // The machine speaks the other family only: nobody can take the port in this one.
       if (fd === "absent" && places.length > 1) continue;
       if (fd === "absent") throw refused(place, port, ERRNO.EAFNOSUPPORT);
-      fds.push(fd);
+      sockets.push({ fd, family: place.family });
       if (port === 0) port = boundPort(fd);
     }
     complete = true;
-    return { fds, port };
+    return { sockets, port };
   } finally {
-    if (!complete) for (const fd of fds) close(fd);
+    if (!complete) for (const { fd } of sockets) close(fd);
   }
 };
 
 /**
  * Keeps a UDP port at every one of `places`, in the thread's network namespace; port 0 takes one that is free at all of them.
- * Undefined where a program has it. Throws SystemError for anything else that stands in the way.
+ * Undefined where a program has it. Whoever gets the sockets closes them. Throws SystemError for anything else that stands in
+ * the way.
  */
-export const reservePort = (places: readonly PortPlace[], port: number): Reservation | undefined => {
+export const keepPort = (places: readonly PortPlace[], port: number): KeptPort | undefined => {
   const tries = port === 0 ? MAX_TRIES : 1;
   for (let attempt = 0; attempt < tries; attempt++) {
-    const bound = bindAll(places, port);
-    if (bound === undefined) continue;
-    let fds = bound.fds;
-    return {
-      port: bound.port,
-      release(): void {
-        for (const fd of fds) close(fd);
-        fds = [];
-      },
-    };
+    const kept = bindAll(places, port);
+    if (kept !== undefined) return kept;
   }
   return undefined;
 };

@@ -69,3 +69,17 @@ export interface Reservation {
   /** Idempotent. */
   release(): void;
 }
+
+/** An ICMP error that the kernel heard about a UDP datagram from a port that is kept: ICMPv6's where addresses have 16 bytes. */
+export interface SystemSoftError {
+  readonly type: number;
+  readonly code: number;
+  /** Bytes that the path carries, where the error is about that; else 0. */
+  readonly mtu: number;
+  /** Who sent it; undefined where the kernel does not say. */
+  readonly reporter: Uint8Array | undefined;
+  readonly local: Uint8Array;
+  readonly localPort: number;
+  readonly remote: Uint8Array;
+  readonly remotePort: number;
+}

@@ -5,20 +5,33 @@
  * passes before anything of the old one is touched: also its table, because a program that has read `active` may not have
  * looked the table up yet. An update of a map of maps is what gives that grace period: the kernel waits in it, after the
  * exchange, until no program runs that began before (kernel/bpf/syscall.c, maybe_wait_bpf_programs). It takes some
- * milliseconds.
+ * milliseconds, twice.
+ *
+ * A list that only has more than the one before, or only less, and is searched in the same way, needs none of that: its table
+ * is amended in place, one port after the other, in microseconds. However far that has come, each frame finds what the old list
+ * or the new one says. So sockets that open and close beside a kernel do not stop the program that opens them.
  */
 import { ERRNO, SystemError } from "../sys/errno.ts";
-import { bpf_map_create, bpf_map_update_batch, bpf_map_update_elem } from "../sys/libbpf.ts";
+import {
+  bpf_map_create,
+  bpf_map_delete_elem,
+  bpf_map_update_batch,
+  bpf_map_update_elem,
+} from "../sys/libbpf.ts";
 import { close, cString, word } from "../sys/libc.ts";
 import { logMark, logSince } from "../sys/log.ts";
 import { mapShared, type Mapping, PAGE_BYTES } from "../sys/memory.ts";
+import { amendment, type Amendment } from "./claim-amendment.ts";
 import type { CompiledClaims } from "./claims.ts";
-import { GENERATIONS, KEY, PLAN, STATE } from "./layout.ts";
+import { GENERATIONS, KEY, PLAN, STATE, VALUE_ANY } from "./layout.ts";
 
 const BPF_MAP_TYPE_HASH = 1;
 const BPF_ANY = 0;
 const VALUE_BYTES = Uint32Array.BYTES_PER_ELEMENT;
 const MAP_NAME = cString("claims");
+/** Entries that a table has room for besides those that it begins with: as many again, within these. */
+const LEAST_SPARE = 64;
+const MOST_SPARE = 4096;
 
 const refuse = (what: string, status: number, count: number, mark: number): SystemError =>
   new SystemError({
@@ -39,6 +52,10 @@ export class ClaimTable {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   #active = 0;
+  /** The table in force, how many entries it has room for, and what is in it; -1 before the first. */
+  #table = -1;
+  #room = 0;
+  #current: CompiledClaims | undefined;
 
   /** `stateFd` is the map behind the program's variables, `tablesFd` the map of tables; both stay the caller's. */
   constructor(stateFd: number, tablesFd: number) {
@@ -59,33 +76,63 @@ export class ClaimTable {
   }
 
   /**
-   * Replaces the claims in force. When it returns no frame is judged by the old ones any more. On a failure the old ones
+   * Replaces the claims in force. A frame that arrives after it returned is judged by the new ones. On a failure the old ones
    * stay in force. `running` is false while no frame can be in the program, which saves the wait.
    */
   publish(claims: CompiledClaims, running: boolean): void {
+    const change = this.#current && amendment(this.#current, claims, this.#room);
+    if (change !== undefined) {
+      const amended = this.#amend(change);
+      // What is in a table that was amended in part nobody knows: the next one is made anew.
+      this.#current = amended ? claims : undefined;
+      if (amended) return;
+    }
     const mark = logMark();
-    const table = this.#makeTable(claims, mark);
+    const room = claims.count + Math.min(Math.max(claims.count, LEAST_SPARE), MOST_SPARE);
+    const table = this.#makeTable(claims, room, mark);
     try {
       const next = (this.#active + 1) % GENERATIONS;
       this.#writePlan(next, claims);
       this.#setTable(next, table, mark);
+      // From here on it is no longer the table at hand that is in force.
+      this.#current = undefined;
       this.#view.setUint32(STATE.active, next, true);
       this.#active = next;
       // The same table again, for the grace period. That of the old generation stays until its place is needed.
       if (running) this.#setTable(next, table, mark);
-    } finally {
+    } catch (error) {
       close(table);
+      throw error;
     }
+    this.#forget();
+    this.#table = table;
+    this.#room = room;
+    this.#current = claims;
   }
 
   /** Unmaps the variables. Idempotent. */
   close(): void {
+    this.#forget();
     this.#state.unmap();
   }
 
-  #makeTable(claims: CompiledClaims, mark: number): number {
+  /** The kernel keeps the table for as long as a program may look into it. */
+  #forget(): void {
+    if (this.#table >= 0) close(this.#table);
+    this.#table = -1;
+  }
+
+  /** False where the kernel refuses some of it: then the table is neither the old one nor the new one. */
+  #amend({ added, removed }: Amendment): boolean {
+    const value = new Uint32Array(new ArrayBuffer(VALUE_BYTES));
+    value[0] = VALUE_ANY;
+    const fits = added.every((key) => bpf_map_update_elem(this.#table, key, value, word(BPF_ANY)) === 0);
+    return fits && removed.every((key) => bpf_map_delete_elem(this.#table, key) === 0);
+  }
+
+  #makeTable(claims: CompiledClaims, room: number, mark: number): number {
     const { count } = claims;
-    const fd = bpf_map_create(BPF_MAP_TYPE_HASH, MAP_NAME, KEY.bytes, VALUE_BYTES, Math.max(1, count), null);
+    const fd = bpf_map_create(BPF_MAP_TYPE_HASH, MAP_NAME, KEY.bytes, VALUE_BYTES, room, null);
     if (fd < 0) throw refuse("create a table of claims", fd, count, mark);
     if (count === 0) return fd;
     const done = new Uint32Array(new ArrayBuffer(VALUE_BYTES));

@@ -78,8 +78,21 @@ export const COUNTERS = {
   passed: U64,
   malformed: 2 * U64,
   no_socket: 3 * U64,
-  handing_on: 4 * U64,
-  bytes: 5 * U64,
+  early_fragments: 4 * U64,
+  handing_on: 5 * U64,
+  bytes: 6 * U64,
+} as const;
+
+/** A key of the map of fragmented datagrams; its value is 64 bits: a time, and in the last one whether it is claimed. */
+const FRAGMENT_DESTINATION = ADDRESS.bytes;
+const FRAGMENT_IDENTIFICATION = FRAGMENT_DESTINATION + ADDRESS.bytes;
+const FRAGMENT_FAMILY_PROTOCOL = FRAGMENT_IDENTIFICATION + U32;
+export const FRAGMENT_KEY = {
+  source: 0,
+  destination: FRAGMENT_DESTINATION,
+  identification: FRAGMENT_IDENTIFICATION,
+  family_protocol: FRAGMENT_FAMILY_PROTOCOL,
+  bytes: FRAGMENT_FAMILY_PROTOCOL + U32,
 } as const;
 
 type Layout = Readonly<Record<string, number>>;
@@ -88,6 +101,7 @@ type Layout = Readonly<Record<string, number>>;
 const LAYOUTS: Readonly<Record<string, Layout>> = {
   address: ADDRESS,
   counters: COUNTERS,
+  fragment_key: FRAGMENT_KEY,
   key: KEY,
   node: NODE,
   plan: PLAN,

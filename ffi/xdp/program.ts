@@ -30,6 +30,11 @@ export interface SteerStatistics {
   readonly malformed: number;
   /** Claimed, but left to the kernel, because no socket serves their queue. */
   readonly noSocket: number;
+  /**
+   * Of those passed: fragments without a port that came before the first one of their datagram, which has it. Where that is
+   * claimed later, its datagram is whole neither here nor with the kernel.
+   */
+  readonly earlyFragments: number;
 }
 
 export interface LoadOptions {
@@ -54,7 +59,7 @@ const BPF_ANY = 0;
 const U32 = 4;
 const TWO_32 = 2 ** 32;
 /** What a second copy of the program shares with the first. */
-const SHARED_MAPS = ["xsks", "tables", "counts", ".bss", ".rodata"] as const;
+const SHARED_MAPS = ["xsks", "tables", "counts", "fragments", ".bss", ".rodata"] as const;
 
 /** One instance of bpf/steer.bpf.c. Until `setClaims` it claims nothing. */
 export class SteerProgram {
@@ -177,8 +182,9 @@ export class SteerProgram {
   }
 
   /**
-   * Replaces the claims. Every frame is judged by the whole old list or the whole new one, and by the new one once this
-   * returns. Throws TypeError and RangeError for claims that make no sense, before anything changes, and SystemError where
+   * Replaces the claims. Every frame is judged by the whole old list or the whole new one, and by the new one if it arrives once
+   * this has returned. That takes some 25 ms where the lists differ in kind, since frames in flight are waited for, and
+   * microseconds where one has only more ports than the other. Throws TypeError and RangeError for claims that make no sense, before anything changes, and SystemError where
    * the kernel has no memory for them; then the old ones stay in force.
    */
   setClaims(claims: Claims): void {
@@ -237,6 +243,7 @@ export class SteerProgram {
       passed: sum(COUNTERS.passed),
       malformed: sum(COUNTERS.malformed),
       noSocket: sum(COUNTERS.no_socket),
+      earlyFragments: sum(COUNTERS.early_fragments),
     };
   }
 

@@ -181,9 +181,9 @@ export class XskSocket implements Member {
     this.#fillOut += filled;
   }
 
-  reserve(chunks: number): boolean {
+  reserve(chunks: number, packets = 1): boolean {
     // The kernel would throw away all but the last chunk, and send that as a packet of its own.
-    if (chunks > 1 && this.maxChunks === 1) refuseLong(this.index, chunks, this.umem.roomBytes);
+    if (chunks > packets && this.maxChunks === 1) refuseLong(this.index, chunks, this.umem.roomBytes);
     if (this.#tx.free(chunks) >= chunks) return true;
     this.#counts.txFull += 1;
     return false;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Claim } from "../../ffi/xdp/claim.ts";
 import { MAX_CLAIMS } from "../../ffi/xdp/claim.ts";
 import { SteerProgram } from "../../ffi/xdp/program.ts";
-import { claims, matches, packets, render } from "../support/claim-model.ts";
+import { claims, matches, type Packet, packets, render } from "../support/claim-model.ts";
 import { ethernet, ETHERTYPE, ipv4, PROTOCOL, udp } from "../support/packets.ts";
 import { skipUnless } from "../support/skip.ts";
 import { openXskSlot, type XskSlot } from "../support/xsk-slot.ts";
@@ -23,6 +23,27 @@ let slot: XskSlot;
 
 const udpTo = (to: string, port: number): Uint8Array =>
   ethernet(ETHERTYPE.ipv4, ipv4({ protocol: PROTOCOL.udp, to }, udp(port)));
+
+const ports = fc.constantFrom<Claim>(
+  { udp: 9000 },
+  { udp: 9001 },
+  { udp: 9002 },
+  { protocol: "udp", port: 9001 },
+);
+
+/** The datagram of `udpTo`, for the model. */
+const udpPacket = (to: string, port: number): Packet => ({
+  kind: "ip",
+  family: 4,
+  from: "10.0.0.1",
+  to,
+  protocol: PROTOCOL.udp,
+  port,
+  later: false,
+  tags: [],
+  extensions: 0,
+  ethertype: ETHERTYPE.ipv4,
+});
 
 describe.skipIf(noRoot)("claims in the kernel", () => {
   beforeAll(() => {
@@ -59,6 +80,79 @@ describe.skipIf(noRoot)("claims in the kernel", () => {
       );
       // A sample in which one of the verdicts were rare would prove little.
       expect(Math.min(redirected, passed)).toBeGreaterThan((redirected + passed) / 10);
+    },
+    TEST_MS,
+  );
+
+  test(
+    "lists that differ by a few claims, one after the other, judge as the model does",
+    () => {
+      // Claims to choose from: mostly ports, some of addresses, so that steps of both kinds come.
+      const pool = fc.array(fc.oneof({ weight: 4, arbitrary: ports }, { weight: 1, arbitrary: claims }), {
+        minLength: 4,
+        maxLength: 10,
+      });
+      const steps = fc.array(fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }), {
+        minLength: 4,
+        maxLength: 8,
+      });
+      fc.assert(
+        fc.property(
+          pool,
+          steps,
+          fc.array(packets, { minLength: 20, maxLength: 30 }),
+          (choice, chosen, sample) => {
+            let list: Claim[] = [];
+            for (const marks of chosen) {
+              // One more or one less at a time most of all, as sockets come and go.
+              const wanted = choice.filter((_, i) => marks[i]);
+              const more = wanted.find((claim) => !list.includes(claim));
+              const less = list.find((claim) => !wanted.includes(claim));
+              if (marks[0]) list = more === undefined ? list : [...list, more];
+              else if (marks[1]) list = list.filter((claim) => claim !== less);
+              else list = wanted;
+              program.setClaims(list);
+              for (const packet of sample) {
+                const expected = list.some((claim) => matches(claim, packet)) ? XDP_REDIRECT : XDP_PASS;
+                expect([packet, program.testRun(render(packet)).verdict]).toEqual([packet, expected]);
+              }
+              for (const port of [9000, 9001, 9002]) {
+                const mine = list.some((claim) => matches(claim, udpPacket("99.1.2.3", port)));
+                expect([port, program.testRun(udpTo("99.1.2.3", port)).verdict === XDP_REDIRECT]).toEqual([
+                  port,
+                  mine,
+                ]);
+              }
+            }
+          },
+        ),
+        { numRuns: 40 },
+      );
+    },
+    TEST_MS,
+  );
+
+  test(
+    "ports that come and go one at a time: a table that is full is made anew, and no port is forgotten",
+    () => {
+      const MANY = 400;
+      const judge = (port: number): number => program.testRun(udpTo("10.0.0.2", port)).verdict;
+      const list: Claim[] = [];
+      program.setClaims([]);
+      for (let i = 0; i < MANY; i++) {
+        list.push({ udp: 9000 + i });
+        program.setClaims(list);
+        expect(judge(9000 + i)).toBe(XDP_REDIRECT);
+        expect(judge(9000 + i + 1)).toBe(XDP_PASS);
+      }
+      for (let i = 0; i < MANY; i++) expect(judge(9000 + i)).toBe(XDP_REDIRECT);
+      while (list.length > 0) {
+        const [gone] = list.splice((list.length * 7) % list.length, 1) as { udp: number }[];
+        program.setClaims(list);
+        expect(judge(gone!.udp)).toBe(XDP_PASS);
+        for (const kept of list.slice(0, 2) as { udp: number }[]) expect(judge(kept.udp)).toBe(XDP_REDIRECT);
+      }
+      expect(judge(9000)).toBe(XDP_PASS);
     },
     TEST_MS,
   );

@@ -554,11 +554,7 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("a mirror's place", () => {
     expect(told.get("address").length).toBeGreaterThan(2);
     ip(lab, "route add 10.1.0.0/16 via 10.77.0.1");
     expect(about(told.drain(), "10.1.0.0")).toHaveLength(1);
-    using kept = release(told.mirror.reserve(addressOfText(lab.b.ipv4), 5353));
-    expect(here()).toBe(before);
-    expect(kept.port).toBe(5353);
     using inside = inNamespace(lab.namespace("b"), () => new KernelMirror());
-    expect(inside.reserve(addressOfText(lab.b.ipv4), 5353)).toBeUndefined();
     expect(inside.next()).toMatchObject({ kind: "address" });
     expect(here()).toBe(before);
     expect(() => new KernelMirror({ namespace: "mr-no-such" })).toThrow(
@@ -566,68 +562,19 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("a mirror's place", () => {
     );
   });
 
-  test("no descriptors are left after 1000 openings, with a dump under way and ports kept", () => {
+  test("no descriptors are left after 1000 openings, with a dump under way and groups joined", () => {
     using lab = Lab.create();
     const namespace = lab.namespace("b");
     new KernelMirror({ namespace }).close();
     const before = openFds();
     for (let i = 0; i < 1000; i++) {
       const one = new KernelMirror({ namespace });
-      if (i % 10 === 0) one.reserve(undefined, 0);
       if (i % 10 === 1) one.joinGroup(lab.b.index, addressOfText("239.1.2.3"));
       one.close();
       one.close();
     }
     expect(openFds()).toBeLessThanOrEqual(before);
   }, 30_000);
-
-  const release = <T extends { release(): void }>(given: T | undefined): T & Disposable => {
-    if (given === undefined) throw new Error("the port is taken");
-    return Object.assign(given, { [Symbol.dispose]: () => given.release() });
-  };
-
-  /** True where a program can bind the port in the lab. */
-  const free = (lab: Lab, family: "AF_INET" | "AF_INET6", address: string, port: number): boolean =>
-    lab.exec(
-      "b",
-      [
-        "python3",
-        "-c",
-        `import socket,sys;s=socket.socket(socket.${family},socket.SOCK_DGRAM);s.bind(("${address}",${port}))`,
-      ],
-      { check: false },
-    ).code === 0;
-
-  test("a reserved port is nobody else's in either family until it is released", () => {
-    using lab = Lab.create();
-    const { mirror: source } = mirror(lab);
-    using _ = source;
-    const kept = source.reserve(undefined, 0)!;
-    expect(kept.port).toBeGreaterThan(1023);
-    expect(free(lab, "AF_INET", "0.0.0.0", kept.port)).toBe(false);
-    expect(free(lab, "AF_INET", lab.b.ipv4, kept.port)).toBe(false);
-    expect(free(lab, "AF_INET6", "::1", kept.port)).toBe(false);
-    expect(source.reserve(addressOfText("127.0.0.1"), kept.port)).toBeUndefined();
-    kept.release();
-    kept.release();
-    expect(free(lab, "AF_INET6", "::", kept.port)).toBe(true);
-    using one = release(source.reserve(addressOfText(lab.b.ipv4), 53));
-    expect(free(lab, "AF_INET", lab.b.ipv4, one.port)).toBe(false);
-    expect(free(lab, "AF_INET", "127.0.0.1", one.port)).toBe(true);
-  });
-
-  test("a link-local address is found on its interface", () => {
-    using lab = Lab.create();
-    const told = mirror(lab);
-    using _ = told.mirror;
-    const linkLocal = told
-      .get("address")
-      .find((change) => change.kind === "address" && addressText(change.address).startsWith("fe80"))!;
-    if (linkLocal.kind !== "address") throw new Error("not an address");
-    using kept = release(told.mirror.reserve(linkLocal.address, 546));
-    expect(free(lab, "AF_INET6", `${addressText(linkLocal.address)}%vb`, kept.port)).toBe(false);
-    expect(() => told.mirror.reserve(addressOfText("fe80::77"), 546)).toThrow(/reserve UDP port 546.*EINVAL/);
-  });
 
   test("groups are joined on the interface, once, and left by the last line of `close`", () => {
     using lab = Lab.create();
@@ -648,35 +595,5 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("a mirror's place", () => {
     source.close();
     expect(groups()).toEqual([]);
     expect(() => source.joinGroup(lab.b.index, addressOfText("239.1.2.3"))).toThrow(/closed/);
-  });
-
-  test("what stands in the way is told", () => {
-    using lab = Lab.create();
-    const { mirror: source } = mirror(lab);
-    using _ = source;
-    expect(() => source.reserve(addressOfText("192.0.2.1"), 53)).toThrow(SystemError);
-    expect(() => source.reserve(addressOfText("192.0.2.1"), 53)).toThrow(/EADDRNOTAVAIL.*ip address/);
-    expect(() => source.reserve(undefined, 65_536)).toThrow(RangeError);
-    expect(() => source.reserve(new Uint8Array(3), 1)).toThrow(TypeError);
-  });
-
-  test("what arrives at a reserved port is dropped before it takes memory", () => {
-    using lab = Lab.create();
-    const { mirror: source } = mirror(lab);
-    using kept = release(source.reserve(undefined, 9000));
-    lab.exec("a", [
-      "python3",
-      "-c",
-      `import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor i in range(200): s.sendto(b"x"*1000,("${lab.b.ipv4}",${kept.port}))`,
-    ]);
-    const line = lab
-      .exec("b", ["cat", "/proc/net/udp"])
-      .stdout.split("\n")
-      .find((each) => each.includes(":2328 "))!;
-    const [, , , , queues, , , , , , , , drops] = line.trim().split(/\s+/);
-    expect(queues).toBe("00000000:00000000");
-    expect(Number(drops)).toBe(200);
-    source.close();
-    expect(free(lab, "AF_INET", "0.0.0.0", 9000)).toBe(true);
   });
 });
