@@ -52,17 +52,17 @@ export {
   type WritableFramesOptions,
 } from "./streams.ts";
 export { Host, type HostParts, type HostStatistics } from "./ip/host.ts";
-export type { Echo, EchoError, EchoHandlers, EchoReply } from "./ip/echoes.ts";
+export type { Echo, EchoError, EchoHandlers, EchoReply } from "./ip/icmp/echoes.ts";
 export type { HostEvent } from "./ip/events.ts";
 export {
   fromMac as identifiersFromMac,
   type IdentifierSource,
   stable as stableIdentifiers,
   type StableIdentifierInput,
-} from "./ip/interface-identifier.ts";
+} from "./ip/addresses/interface-identifier.ts";
 export type { Interface } from "./ip/interface.ts";
 export type { BesideOptions, HostOptions, JoinOptions, PortClaim } from "./ip/options.ts";
-export type { Route, RouteKind, RouteOrigin } from "./ip/routes.ts";
+export type { Route, RouteKind, RouteOrigin } from "./ip/routes/routes.ts";
 export { DatagramBursts, type BurstOptions } from "./udp/bursts.ts";
 export { Datagram, KeptDatagram } from "./udp/datagram.ts";
 export type { EndpointText, UdpOptions } from "./udp/options.ts";
@@ -74,7 +74,13 @@ export {
   UdpSocket,
   type UdpSocketStatistics,
 } from "./udp/socket.ts";
-export { type Notice, REFUSED, type Refused, type SoftError, type SourceFilter } from "./transport/network.ts";
+export {
+  type Notice,
+  REFUSED,
+  type Refused,
+  type SoftError,
+  type SourceFilter,
+} from "./transport/network.ts";
 export type { Packet } from "./transport/packet.ts";
 export { IpAddress } from "./wire/address.ts";
 export { MacAddress } from "./wire/mac.ts";

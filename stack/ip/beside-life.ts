@@ -5,17 +5,17 @@ import type { EventSource, RouteSource, SystemChange, SystemHop } from "../devic
 import { IpAddress } from "../wire/address.ts";
 import { MacAddress } from "../wire/mac.ts";
 import { Prefix } from "../wire/prefix.ts";
-import { AddressBook } from "./addresses.ts";
+import { AddressBook } from "./addresses/addresses.ts";
 import { Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 import type { Link } from "./link.ts";
 import { silent } from "./loopback-life.ts";
-import { MirroredNeighbours } from "./mirrored-neighbours.ts";
-import { Groups } from "./multicast.ts";
-import type { NeighbourIo } from "./neighbour.ts";
+import { MirroredNeighbours } from "./neighbours/mirrored-neighbours.ts";
+import { Groups } from "./groups/multicast.ts";
+import type { NeighbourIo } from "./neighbours/neighbour.ts";
 import type { BesideOptions } from "./options.ts";
 import type { Parked } from "./parked.ts";
-import type { Route, RouteKind } from "./routes.ts";
+import type { Route, RouteKind } from "./routes/routes.ts";
 
 /** Changes handled in one turn at most: a full table of routes is taken in over several. */
 const CHANGES_PER_TURN = 1024;

@@ -8,8 +8,8 @@ import { finish, isPartial, sum } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
-import type { AddressBook, AddressChange, InterfaceAddress } from "./addresses.ts";
-import { DhcpClient, type DhcpLease, type DhcpStatistics, type LeaseEnd } from "./dhcp-client.ts";
+import type { AddressBook, AddressChange, InterfaceAddress } from "./addresses/addresses.ts";
+import { DhcpClient, type DhcpLease, type DhcpStatistics, type LeaseEnd } from "./dhcp/dhcp-client.ts";
 import type { Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 

@@ -4,11 +4,11 @@
 import type { LinkEvent } from "../device/device.ts";
 import type { LoopEvent } from "../loop/events.ts";
 import type { SoftErrorEvent } from "../transport/network.ts";
-import type { AddressChange, InterfaceAddress } from "./addresses.ts";
-import type { DhcpLease } from "./dhcp-lease.ts";
-import type { NeighbourState } from "./neighbour.ts";
-import type { Resolvers } from "./resolvers.ts";
-import type { Route } from "./routes.ts";
+import type { AddressChange, InterfaceAddress } from "./addresses/addresses.ts";
+import type { DhcpLease } from "./dhcp/dhcp-lease.ts";
+import type { NeighbourState } from "./neighbours/neighbour.ts";
+import type { Resolvers } from "./slaac/resolvers.ts";
+import type { Route } from "./routes/routes.ts";
 import type { IpAddress } from "../wire/address.ts";
 import type { MacAddress } from "../wire/mac.ts";
 

@@ -16,7 +16,7 @@ import type { IpAddress } from "../wire/address.ts";
 import type { PortClaims } from "./claims.ts";
 import type { Output } from "./output.ts";
 import type { Routing } from "./routing.ts";
-import type { Slots } from "./slots.ts";
+import type { Slots } from "./fragments/slots.ts";
 import { Way } from "./way.ts";
 
 /** When it is looked whether there is room again, in ms: a ring empties in a turn, and there is no event for it. */

@@ -17,14 +17,14 @@ import { readAddress, type UdpOptions } from "../udp/options.ts";
 import type { IpAddress } from "../wire/address.ts";
 import { BesideLife } from "./beside-life.ts";
 import { type IpStatistics, sumCounters } from "./counters.ts";
-import type { Echo, EchoHandlers } from "./echoes.ts";
+import type { Echo, EchoHandlers } from "./icmp/echoes.ts";
 import { HostCore } from "./host-core.ts";
 import type { HostEvent } from "./events.ts";
 import type { Interface } from "./interface.ts";
 import { Link } from "./link.ts";
 import { checkHostOptions, checkJoinOptions, type HostOptions, type JoinOptions } from "./options.ts";
 import { OwnLife } from "./own-life.ts";
-import type { Route } from "./routes.ts";
+import type { Route } from "./routes/routes.ts";
 
 export interface HostParts {
   readonly loop: Loop;

@@ -9,8 +9,8 @@ import { PROTOCOL } from "../wire/protocol.ts";
 import type { InputPolicy } from "./handlers.ts";
 import type { Interface } from "./interface.ts";
 import { mayBeOwn, type OwnOctets } from "./own-octets.ts";
-import type { Reassembler } from "./reassembly.ts";
-import type { Slots } from "./slots.ts";
+import type { Reassembler } from "./fragments/reassembly.ts";
+import type { Slots } from "./fragments/slots.ts";
 
 /** The first four bits of a group (RFC 1112 section 4), and of the class that nobody has (RFC 1112 section 4: class E). */
 const CLASS_SHIFT = 28;

@@ -10,8 +10,8 @@ import * as ipv6 from "../wire/ipv6.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import type { InputPolicy } from "./handlers.ts";
 import type { Interface } from "./interface.ts";
-import type { Reassembler } from "./reassembly.ts";
-import type { Slots } from "./slots.ts";
+import type { Reassembler } from "./fragments/reassembly.ts";
+import type { Slots } from "./fragments/slots.ts";
 
 /** The first octet of a group. */
 const GROUP_OCTET = 0xff;

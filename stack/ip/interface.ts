@@ -7,15 +7,15 @@ import type { Family, IpAddress } from "../wire/address.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
-import type { AddressBook } from "./addresses.ts";
+import type { AddressBook } from "./addresses/addresses.ts";
 import type { IpStatistics } from "./counters.ts";
 import type { Link } from "./link.ts";
-import type { Groups } from "./multicast.ts";
-import type { Neighbours } from "./neighbour.ts";
+import type { Groups } from "./groups/multicast.ts";
+import type { Neighbours } from "./neighbours/neighbour.ts";
 import type { Parked } from "./parked.ts";
-import type { PathMtus } from "./path-mtu.ts";
+import type { PathMtus } from "./routes/path-mtu.ts";
 import type { InterfaceProtocols, ProtocolStatistics } from "./protocols.ts";
-import { type Candidate, chooseSource } from "./sources.ts";
+import { type Candidate, chooseSource } from "./addresses/sources.ts";
 
 /**
  * Who else lives on the interface: nobody ("own": the host answers for its addresses), the kernel, whose addresses it

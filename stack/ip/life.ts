@@ -1,14 +1,14 @@
 /**
  * What the host offers to those who configure an interface, whichever way it lives. Types only.
  */
-import type { AddressChange, InterfaceAddress } from "./addresses.ts";
+import type { AddressChange, InterfaceAddress } from "./addresses/addresses.ts";
 import type { Environment } from "./environment.ts";
 import type { Interface } from "./interface.ts";
-import type { DhcpLease } from "./dhcp-lease.ts";
-import type { Neighbour } from "./neighbour.ts";
+import type { DhcpLease } from "./dhcp/dhcp-lease.ts";
+import type { Neighbour } from "./neighbours/neighbour.ts";
 import type { Parked } from "./parked.ts";
-import type { Resolvers } from "./resolvers.ts";
-import type { RouteTable } from "./routes.ts";
+import type { Resolvers } from "./slaac/resolvers.ts";
+import type { RouteTable } from "./routes/routes.ts";
 import type { Network } from "../transport/network.ts";
 import type { IpAddress } from "../wire/address.ts";
 

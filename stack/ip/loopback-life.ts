@@ -3,13 +3,13 @@
  */
 import type { LoopbackDevice } from "../device/loopback.ts";
 import { LOOPBACK4, LOOPBACK6 } from "../wire/address.ts";
-import { AddressBook } from "./addresses.ts";
+import { AddressBook } from "./addresses/addresses.ts";
 import type { Environment, Outlet } from "./environment.ts";
 import { Interface } from "./interface.ts";
 import { Link } from "./link.ts";
-import { MirroredNeighbours } from "./mirrored-neighbours.ts";
-import { Groups } from "./multicast.ts";
-import type { NeighbourIo } from "./neighbour.ts";
+import { MirroredNeighbours } from "./neighbours/mirrored-neighbours.ts";
+import { Groups } from "./groups/multicast.ts";
+import type { NeighbourIo } from "./neighbours/neighbour.ts";
 import type { Parked } from "./parked.ts";
 
 const LOOPBACK4_BITS = 8;

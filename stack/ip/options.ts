@@ -5,11 +5,11 @@ import type { PortKeeper, RouteSource } from "../device/routesource.ts";
 import type { Packet } from "../transport/packet.ts";
 import { IpAddress } from "../wire/address.ts";
 import { parseInterfaceAddress } from "../wire/prefix.ts";
-import type { DetectionTimes } from "./dad.ts";
-import type { IdentifierSource } from "./interface-identifier.ts";
-import type { NeighbourOptions } from "./neighbours.ts";
-import type { ReassemblyOptions } from "./reassembly.ts";
-import type { RateLimitOptions } from "./rate-limit.ts";
+import type { DetectionTimes } from "./addresses/dad.ts";
+import type { IdentifierSource } from "./addresses/interface-identifier.ts";
+import type { NeighbourOptions } from "./neighbours/neighbours.ts";
+import type { ReassemblyOptions } from "./fragments/reassembly.ts";
+import type { RateLimitOptions } from "./icmp/rate-limit.ts";
 
 export interface HostOptions {
   /** Send packets of others on between interfaces (RFC 1812). Default false. */

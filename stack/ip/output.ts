@@ -12,7 +12,13 @@ import { ETHERTYPE } from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import type { TimerSource } from "./environment.ts";
-import { countFragments4, countFragments6, fragment4, fragment6, PacketPieces } from "./fragments.ts";
+import {
+  countFragments4,
+  countFragments6,
+  fragment4,
+  fragment6,
+  PacketPieces,
+} from "./fragments/fragments.ts";
 import type { LoopbackOfGroups } from "./group-loopback.ts";
 import { ParkedChunks } from "./parked.ts";
 import type { Way } from "./way.ts";

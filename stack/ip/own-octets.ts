@@ -2,7 +2,7 @@
  * A first look whether an address is one of ours, or the broadcast address of a network that we are in: by its last octet,
  * which settles it for nearly all senders in a load and a shift.
  */
-import type { AddressBook } from "./addresses.ts";
+import type { AddressBook } from "./addresses/addresses.ts";
 
 const OCTETS = 256;
 const OCTET_MASK = OCTETS - 1;

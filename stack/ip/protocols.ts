@@ -2,14 +2,14 @@
  * What runs on an interface besides packets: resolution, discovery, configuration. Types only.
  */
 import type { Packet } from "../transport/packet.ts";
-import type { AddressStatistics } from "./addresses.ts";
-import type { ArpStatistics } from "./arp.ts";
-import type { DhcpStatistics } from "./dhcp-types.ts";
-import type { GroupsStatistics } from "./multicast.ts";
-import type { NdpStatistics } from "./ndp.ts";
-import type { NeighbourStatistics } from "./neighbour-options.ts";
-import type { SlaacStatistics } from "./slaac.ts";
-import type { RedirectNotice } from "./ndp.ts";
+import type { AddressStatistics } from "./addresses/addresses.ts";
+import type { ArpStatistics } from "./neighbours/arp.ts";
+import type { DhcpStatistics } from "./dhcp/dhcp-types.ts";
+import type { GroupsStatistics } from "./groups/multicast.ts";
+import type { NdpStatistics } from "./neighbours/ndp.ts";
+import type { NeighbourStatistics } from "./neighbours/neighbour-options.ts";
+import type { SlaacStatistics } from "./slaac/slaac.ts";
+import type { RedirectNotice } from "./neighbours/ndp.ts";
 
 /** Counters of what configures an interface of the host's own. */
 export interface ProtocolStatistics {

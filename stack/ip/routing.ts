@@ -9,9 +9,9 @@ import { BROADCAST_MAC, type MacAddress, multicastMac } from "../wire/mac.ts";
 import type { Environment } from "./environment.ts";
 import type { Interface } from "./interface.ts";
 import { mayBeOwn, OwnOctets } from "./own-octets.ts";
-import { PathMtus } from "./path-mtu.ts";
-import { type Route, RouteTable } from "./routes.ts";
-import { type Candidate, chooseSource } from "./sources.ts";
+import { PathMtus } from "./routes/path-mtu.ts";
+import { type Route, RouteTable } from "./routes/routes.ts";
+import { type Candidate, chooseSource } from "./addresses/sources.ts";
 import type { Hop, Way, Wayfinder } from "./way.ts";
 
 /** Interfaces of one host, its own loopback included; a router with more ports has other needs than this one. */

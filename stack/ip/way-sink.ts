@@ -8,7 +8,7 @@ import type { Queue } from "../device/device.ts";
 import type { Notice } from "../transport/network.ts";
 import { ETHERTYPE } from "../wire/ethernet.ts";
 import type { Timer } from "../loop/timers.ts";
-import type { FragmentSink } from "./fragments.ts";
+import type { FragmentSink } from "./fragments/fragments.ts";
 import { ParkedChunks } from "./parked.ts";
 import type { Way } from "./way.ts";
 

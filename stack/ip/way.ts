@@ -5,7 +5,7 @@ import type { Queue } from "../device/device.ts";
 import type { Destination, DestinationOptions, Refused } from "../transport/network.ts";
 import type { IpAddress } from "../wire/address.ts";
 import type { Interface } from "./interface.ts";
-import type { Neighbour, Neighbours } from "./neighbour.ts";
+import type { Neighbour, Neighbours } from "./neighbours/neighbour.ts";
 import type { HopAddress, Parked } from "./parked.ts";
 
 /** Somebody on the link to hand a packet to. */

@@ -1,7 +1,16 @@
 /**
  * IPv6 extension headers (RFC 8200 section 4): the walk and what is read in place (ipv6-walk.ts), and their records.
  */
-import { MAX_UINT16, MAX_UINT32, MAX_UINT8, need, readBytes, requireInteger, writeBytes, writeZeros } from "./fields.ts";
+import {
+  MAX_UINT16,
+  MAX_UINT32,
+  MAX_UINT8,
+  need,
+  readBytes,
+  requireInteger,
+  writeBytes,
+  writeZeros,
+} from "./fields.ts";
 import * as chain from "./ipv6-walk.ts";
 import { PROTOCOL } from "./protocol.ts";
 

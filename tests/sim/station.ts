@@ -4,7 +4,7 @@
 import type { FaultyDevice } from "../../stack/device/fault.ts";
 import type { MemoryDevice } from "../../stack/device/memory.ts";
 import { below, type Random } from "../../stack/device/random.ts";
-import type { Echo } from "../../stack/ip/echoes.ts";
+import type { Echo } from "../../stack/ip/icmp/echoes.ts";
 import { Host } from "../../stack/ip/host.ts";
 import type { Interface } from "../../stack/ip/interface.ts";
 import type { Loop } from "../../stack/loop/loop.ts";

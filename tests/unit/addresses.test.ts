@@ -7,8 +7,8 @@ import {
   type AddressChange,
   type AddressIo,
   type InterfaceAddress,
-} from "../../stack/ip/addresses.ts";
-import { NONCE_BYTES } from "../../stack/ip/dad.ts";
+} from "../../stack/ip/addresses/addresses.ts";
+import { NONCE_BYTES } from "../../stack/ip/addresses/dad.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { VirtualTime } from "../support/virtual-ip.ts";
 

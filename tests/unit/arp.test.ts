@@ -1,9 +1,9 @@
 /** Address resolution in virtual time: what is sent byte by byte, what is learned, and two hosts on one wire. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { AddressBook } from "../../stack/ip/addresses.ts";
-import { Arp, type ArpOptions } from "../../stack/ip/arp.ts";
-import { NeighbourCache } from "../../stack/ip/neighbours.ts";
+import { AddressBook } from "../../stack/ip/addresses/addresses.ts";
+import { Arp, type ArpOptions } from "../../stack/ip/neighbours/arp.ts";
+import { NeighbourCache } from "../../stack/ip/neighbours/neighbours.ts";
 import { ANY4, IpAddress } from "../../stack/wire/address.ts";
 import * as arp from "../../stack/wire/arp.ts";
 import { ETHERTYPE } from "../../stack/wire/ethernet.ts";

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../../stack/device/random.ts";
-import { DhcpClient, type DhcpLease, type DhcpOptions } from "../../stack/ip/dhcp-client.ts";
-import { classlessRoutes, leaseOf } from "../../stack/ip/dhcp-lease.ts";
-import { nameList } from "../../stack/ip/dns-names.ts";
+import { DhcpClient, type DhcpLease, type DhcpOptions } from "../../stack/ip/dhcp/dhcp-client.ts";
+import { classlessRoutes, leaseOf } from "../../stack/ip/dhcp/dhcp-lease.ts";
+import { nameList } from "../../stack/ip/dhcp/dns-names.ts";
 import { ANY4, IpAddress } from "../../stack/wire/address.ts";
 import { pseudo4 } from "../../stack/wire/checksum.ts";
 import * as dhcp from "../../stack/wire/dhcp.ts";

@@ -9,8 +9,8 @@ import {
   type FragmentSink,
   PacketPieces,
   REFUSED,
-} from "../../stack/ip/fragments.ts";
-import { Reassembler } from "../../stack/ip/reassembly.ts";
+} from "../../stack/ip/fragments/fragments.ts";
+import { Reassembler } from "../../stack/ip/fragments/reassembly.ts";
 import * as ipv4 from "../../stack/wire/ipv4.ts";
 import * as chain from "../../stack/wire/ipv6-walk.ts";
 import * as ipv6 from "../../stack/wire/ipv6.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createLink } from "../../stack/device/memory.ts";
 import type { HostEvent } from "../../stack/ip/events.ts";
-import { stable } from "../../stack/ip/interface-identifier.ts";
+import { stable } from "../../stack/ip/addresses/interface-identifier.ts";
 import type { JoinOptions } from "../../stack/ip/options.ts";
 import { MAX_INTERFACES } from "../../stack/ip/routing.ts";
 import type { KeptDatagram } from "../../stack/udp/datagram.ts";

@@ -2,15 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../../stack/device/random.ts";
-import { MAX_MERGED_SOURCES } from "../../stack/ip/group-reporter.ts";
-import { Groups, MAX_SOURCES } from "../../stack/ip/multicast.ts";
+import { MAX_MERGED_SOURCES } from "../../stack/ip/groups/group-reporter.ts";
+import { Groups, MAX_SOURCES } from "../../stack/ip/groups/multicast.ts";
 import {
   EVERY_SOURCE,
   merge,
   NO_SOURCE,
   sortedSources,
   type SourceFilter,
-} from "../../stack/ip/source-filter.ts";
+} from "../../stack/ip/groups/source-filter.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { pseudo6 } from "../../stack/wire/checksum.ts";
 import { RECORD } from "../../stack/wire/group-records.ts";

@@ -1,9 +1,9 @@
 /** Neighbour discovery in virtual time: what is sent and judged, answers, detection of duplicates, two hosts on one wire. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { AddressBook } from "../../stack/ip/addresses.ts";
-import { Ndp, type NdpOptions, type RedirectNotice } from "../../stack/ip/ndp.ts";
-import { NeighbourCache } from "../../stack/ip/neighbours.ts";
+import { AddressBook } from "../../stack/ip/addresses/addresses.ts";
+import { Ndp, type NdpOptions, type RedirectNotice } from "../../stack/ip/neighbours/ndp.ts";
+import { NeighbourCache } from "../../stack/ip/neighbours/neighbours.ts";
 import { ALL_NODES6, ALL_ROUTERS6, ANY6, IpAddress } from "../../stack/wire/address.ts";
 import * as checksum from "../../stack/wire/checksum.ts";
 import { ETHERTYPE } from "../../stack/wire/ethernet.ts";

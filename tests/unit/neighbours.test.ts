@@ -1,14 +1,14 @@
 /** Neighbour caches in virtual time: RFC 4861 section 7.2.5 and appendix C row by row, the bounds, and the mirror. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { MirroredNeighbours } from "../../stack/ip/mirrored-neighbours.ts";
+import { MirroredNeighbours } from "../../stack/ip/neighbours/mirrored-neighbours.ts";
 import {
   NeighbourCache,
   type Neighbour,
   type NeighbourIo,
   type NeighbourOptions,
   type NeighbourState,
-} from "../../stack/ip/neighbours.ts";
+} from "../../stack/ip/neighbours/neighbours.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { MacAddress } from "../../stack/wire/mac.ts";
 import { VirtualTime } from "../support/virtual-ip.ts";

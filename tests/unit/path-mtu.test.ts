@@ -8,7 +8,7 @@ import {
   type PathMtuOptions,
   PathMtus,
   PLATEAUS,
-} from "../../stack/ip/path-mtu.ts";
+} from "../../stack/ip/routes/path-mtu.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { VirtualTime } from "../support/virtual-ip.ts";
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../../stack/device/random.ts";
-import { RateLimiter, type RateLimitOptions, TokenBucket } from "../../stack/ip/rate-limit.ts";
+import { RateLimiter, type RateLimitOptions, TokenBucket } from "../../stack/ip/icmp/rate-limit.ts";
 
 /** A price that never varies. */
 const STEADY = { next: () => 2 ** 31 };

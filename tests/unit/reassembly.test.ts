@@ -1,14 +1,18 @@
 /** Reassembly: what makes a packet and what must never make one, in virtual time, with every slot accounted for. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Reassembler, type ReassemblyOptions, type ReassemblyStatistics } from "../../stack/ip/reassembly.ts";
+import {
+  Reassembler,
+  type ReassemblyOptions,
+  type ReassemblyStatistics,
+} from "../../stack/ip/fragments/reassembly.ts";
 import {
   HEADER_ROOM_BYTES,
   MIN_REASSEMBLY_SLOT_BYTES,
   PROBLEM,
   REASSEMBLY_TIMEOUT4_MS,
   REASSEMBLY_TIMEOUT6_MS,
-} from "../../stack/ip/reassembly-options.ts";
+} from "../../stack/ip/fragments/reassembly-options.ts";
 import * as ipv4 from "../../stack/wire/ipv4.ts";
 import * as chain from "../../stack/wire/ipv6-walk.ts";
 import * as ipv6 from "../../stack/wire/ipv6.ts";

@@ -1,7 +1,7 @@
 /** The routing table: lookups against a plain model, paths, metrics, interfaces that go down, ends of routes, limits. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { MAX_ROUTES_PER_PREFIX, type Route, RouteTable } from "../../stack/ip/routes.ts";
+import { MAX_ROUTES_PER_PREFIX, type Route, RouteTable } from "../../stack/ip/routes/routes.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { Prefix } from "../../stack/wire/prefix.ts";
 import { VirtualTime } from "../support/virtual-ip.ts";

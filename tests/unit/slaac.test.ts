@@ -2,12 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../../stack/device/random.ts";
-import { fromMac, IDENTIFIER_RETRIES, stable } from "../../stack/ip/interface-identifier.ts";
-import { MAX_DOMAINS, MAX_SERVERS } from "../../stack/ip/resolvers.ts";
-import { MAX_ROUTES } from "../../stack/ip/router-list.ts";
-import { siphash } from "../../stack/ip/siphash.ts";
-import { MAX_ADDRESSES } from "../../stack/ip/slaac-addresses.ts";
-import { Slaac, type SlaacOptions } from "../../stack/ip/slaac.ts";
+import { fromMac, IDENTIFIER_RETRIES, stable } from "../../stack/ip/addresses/interface-identifier.ts";
+import { MAX_DOMAINS, MAX_SERVERS } from "../../stack/ip/slaac/resolvers.ts";
+import { MAX_ROUTES } from "../../stack/ip/slaac/router-list.ts";
+import { siphash } from "../../stack/ip/addresses/siphash.ts";
+import { MAX_ADDRESSES } from "../../stack/ip/slaac/slaac-addresses.ts";
+import { Slaac, type SlaacOptions } from "../../stack/ip/slaac/slaac.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import * as ndp from "../../stack/wire/ndp.ts";
 import { MacAddress } from "../../stack/wire/mac.ts";

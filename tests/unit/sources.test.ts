@@ -1,14 +1,14 @@
 /** Address selection: every example of RFC 6724 sections 10.1 and 10.2, and each rule that they leave out. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DEFAULT_POLICIES, PolicyTable } from "../../stack/ip/policy-table.ts";
+import { DEFAULT_POLICIES, PolicyTable } from "../../stack/ip/addresses/policy-table.ts";
 import {
   type Candidate,
   chooseSource,
   commonPrefixLength,
   orderDestinations,
   type SourceOptions,
-} from "../../stack/ip/sources.ts";
+} from "../../stack/ip/addresses/sources.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { Prefix } from "../../stack/wire/prefix.ts";
 

@@ -22,7 +22,9 @@ const MAX_RSS_GROWTH_BYTES = 8 << 20;
 const collections = (log: string): number =>
   log.slice(log.indexOf(MARK_WARM), log.indexOf(MARK_END)).match(/\bSTART\b/g)?.length ?? 0;
 
-const run = async (where: "veth" | "rings" | "echo"): Promise<SteadyReport & { readonly collections: number }> => {
+const run = async (
+  where: "veth" | "rings" | "echo",
+): Promise<SteadyReport & { readonly collections: number }> => {
   const child = await runFile(FILE, {
     args: [where, String(PACKETS), String(VETH_LIMIT_MS)],
     env: { BUN_JSC_logGC: "1" },
