@@ -4,7 +4,7 @@
 import type { Packet } from "../transport/packet.ts";
 import type { Network } from "../transport/network.ts";
 import { MAPPED, type IpAddress } from "../wire/address.ts";
-import { finish, isPartial, sum } from "../wire/checksum.ts";
+import { isPartial } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
@@ -16,7 +16,6 @@ import type { LifeHost } from "./life.ts";
 /** RFC 2131 section 4.1. */
 const CLIENT_PORT = 68;
 const SERVER_PORT = 67;
-const ZERO_SENT_AS = 0xffff;
 const HOST_BITS = 32;
 
 export class DhcpLife {
@@ -166,10 +165,7 @@ const sendDatagram = (
   if (at < 0) return false;
   const { view } = outgoing;
   outgoing.bytes.set(payload, at + udp.HEADER_BYTES);
-  udp.setSourcePort(view, at, CLIENT_PORT);
-  udp.setDestinationPort(view, at, SERVER_PORT);
-  udp.setLength(view, at, total);
-  udp.setChecksum(view, at, 0);
-  udp.setChecksum(view, at, finish(sum(view, at, total, outgoing.pseudoSum())) || ZERO_SENT_AS);
+  udp.writeHeader(view, at, CLIENT_PORT, SERVER_PORT, total, 0);
+  udp.writeChecksum(view, at, outgoing.pseudoSum(), total);
   return outgoing.end() === 0;
 };

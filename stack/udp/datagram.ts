@@ -8,12 +8,9 @@ import { END, FrameEndedError } from "../device/frame.ts";
 import { CAST, type LinkInterface, type Packet } from "../transport/packet.ts";
 import { keepPacket } from "../transport/packet-copy.ts";
 import type { Network } from "../transport/network.ts";
-import { finish, pseudoOf, sum } from "../wire/checksum.ts";
+import { pseudoOf } from "../wire/checksum.ts";
 import type { IpAddress } from "../wire/address.ts";
 import * as udp from "../wire/udp.ts";
-
-/** A checksum of zero means that there is none, so its other form is sent (RFC 768). */
-const ZERO_SENT_AS = 0xffff;
 
 /** What a datagram needs of the socket that it came to. */
 export interface DatagramOwner {
@@ -226,16 +223,12 @@ export class Datagram {
   #turnHeader(total: number, source: IpAddress | undefined): void {
     const { packet } = this;
     const { view, at } = packet;
-    const from = udp.sourcePort(view, at);
-    udp.setSourcePort(view, at, this.socket!.localPort);
-    udp.setDestinationPort(view, at, from);
-    udp.setLength(view, at, total);
-    udp.setChecksum(view, at, 0);
+    udp.writeHeader(view, at, this.socket!.localPort, udp.sourcePort(view, at), total, 0);
     const pseudo =
       source === undefined
         ? packet.pseudoSum(total)
         : pseudoOf(source, packet.source, packet.protocol, total);
-    udp.setChecksum(view, at, finish(sum(view, at, total, pseudo)) || ZERO_SENT_AS);
+    udp.writeChecksum(view, at, pseudo, total);
   }
 
   #tooLong(lengthBytes: number): never {

@@ -14,7 +14,6 @@ import {
 } from "../transport/network.ts";
 import type { Packet } from "../transport/packet.ts";
 import { type Family, IpAddress } from "../wire/address.ts";
-import { finish, sum } from "../wire/checksum.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
 import type { Datagram } from "./datagram.ts";
@@ -54,9 +53,6 @@ export interface UdpSocketStatistics {
 
 /** Ways that a socket remembers for those who name the other end anew each time; hold a `Remote` to need none. */
 export const MAX_REMEMBERED = 1024;
-
-/** A checksum of zero means that there is none, so its other form is sent (RFC 768). */
-const ZERO_SENT_AS = 0xffff;
 
 const NOTHING_SAID: SendOptions = {};
 
@@ -250,11 +246,8 @@ export class UdpSocket implements Listener {
     if (payload !== undefined) outgoing.bytes.set(payload, at + udp.HEADER_BYTES);
     else total = this.#write(write!, at, lengthBytes);
     const { view } = outgoing;
-    udp.setSourcePort(view, at, this.localPort);
-    udp.setDestinationPort(view, at, remote.port);
-    udp.setLength(view, at, total);
-    udp.setChecksum(view, at, 0);
-    udp.setChecksum(view, at, finish(sum(view, at, total, outgoing.pseudoSum())) || ZERO_SENT_AS);
+    udp.writeHeader(view, at, this.localPort, remote.port, total, 0);
+    udp.writeChecksum(view, at, outgoing.pseudoSum(), total);
     const { notice, lifetimeMs } = options;
     const refused = outgoing.end(notice === undefined ? this.#counting() : this.#counted(notice), lifetimeMs);
     if (refused !== 0) return this.#refuse(refused);
