@@ -83,7 +83,7 @@ export class MemoryUmem implements Umem {
     if (total > MAX_UMEM_BYTES)
       throw new RangeError(`a umem is at most ${MAX_UMEM_BYTES} bytes, not ${total}`);
     this.roomBytes = this.chunkBytes - this.headroomBytes;
-    this.#shift = Math.log2(this.chunkBytes);
+    this.#shift = 31 - Math.clz32(this.chunkBytes);
     const buffer = new ArrayBuffer(total);
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);

@@ -10,7 +10,7 @@ import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
 import type { AddressBook, AddressChange, InterfaceAddress } from "./addresses/addresses.ts";
 import { DhcpClient, type DhcpLease, type DhcpStatistics, type LeaseEnd } from "./dhcp/dhcp-client.ts";
-import type { Interface } from "./interface.ts";
+import { type Interface, NO_LIMIT } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 
 /** RFC 2131 section 4.1. */
@@ -120,7 +120,7 @@ export class DhcpLife {
       keep: false,
     });
     this.#book.announce(lease.address);
-    this.#setMtu(lease.mtu ?? Infinity);
+    this.#setMtu(lease.mtu ?? NO_LIMIT);
     for (const { prefix, gateway } of lease.routes) {
       this.#host.routes.add({
         prefix,
@@ -139,7 +139,7 @@ export class DhcpLife {
   #lost(lease: DhcpLease, reason: LeaseEnd): void {
     this.#removeRoutes();
     this.#book.remove(lease.address);
-    this.#setMtu(Infinity);
+    this.#setMtu(NO_LIMIT);
     this.#host.leaseChanged(this.#on, undefined, reason);
   }
 
@@ -165,7 +165,6 @@ const sendDatagram = (
   if (at < 0) return false;
   const { view } = outgoing;
   outgoing.bytes.set(payload, at + udp.HEADER_BYTES);
-  udp.writeHeader(view, at, CLIENT_PORT, SERVER_PORT, total, 0);
-  udp.writeChecksum(view, at, outgoing.pseudoSum(), total);
+  udp.writeInFront(view, at, CLIENT_PORT, SERVER_PORT, total, outgoing.pseudoSum());
   return outgoing.end() === 0;
 };

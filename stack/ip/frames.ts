@@ -1,7 +1,7 @@
 /**
  * Frames of one device on their way in: which interface they belong to, whether they are for us, and what they carry.
  */
-import type { Device } from "../device/device.ts";
+import type { Burst, Device, Queue } from "../device/device.ts";
 import type { Frame } from "../device/frame.ts";
 import { ETHERTYPE } from "../wire/ethernet.ts";
 import * as ethernet from "../wire/ethernet.ts";
@@ -11,6 +11,7 @@ import type { Input4 } from "./input4.ts";
 import type { Input6 } from "./input6.ts";
 import type { Interface } from "./interface.ts";
 import { UNTAGGED } from "./link.ts";
+import type { LookAhead } from "./look-ahead.ts";
 
 /** The bit of the first octet that says "to many" (IEEE 802, section 8.2), in the word of the first four. */
 const GROUP_BIT = 0x0100_0000;
@@ -19,6 +20,7 @@ const GROUP_BIT = 0x0100_0000;
 export interface FrameHost {
   readonly input4: Input4;
   readonly input6: Input6;
+  readonly lookAhead: LookAhead;
   interfaceOf(index: number): Interface | undefined;
   /** Gives a frame to the kernel beside the host. */
   pass(on: Interface, frame: Frame): void;
@@ -68,6 +70,12 @@ export class Frames {
     if (this.#untagged === one) this.#untagged = undefined;
     else if (this.#tagged.get(one.link.vlan) === one) this.#tagged.delete(one.link.vlan);
   }
+
+  /** To be called with each burst of the device's before its frames. */
+  readonly preview = (queue: Queue, burst: Burst, count: number): void => {
+    const { lookAhead } = this.#host;
+    if (lookAhead.pays) lookAhead.over(queue, burst, count);
+  };
 
   /** The handler of the device's frames. */
   readonly receive = (frame: Frame): void => {

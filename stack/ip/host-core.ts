@@ -31,6 +31,7 @@ import { Input6 } from "./input6.ts";
 import type { Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 import { loopbackInterface } from "./loopback-life.ts";
+import { LookAhead } from "./look-ahead.ts";
 import type { HostOptions } from "./options.ts";
 import { Output } from "./output.ts";
 import { RateLimiter } from "./icmp/rate-limit.ts";
@@ -58,6 +59,7 @@ export class HostCore {
   readonly #frames = new Map<Device, Frames>();
   readonly #transports: (Transport | undefined)[] = Array.from({ length: PROTOCOLS }, () => undefined);
   readonly #handlers: (ProtocolHandler | undefined)[] = Array.from({ length: PROTOCOLS }, () => undefined);
+  readonly #lookAhead = new LookAhead();
   /** The host's own events, among those of others that share its loop. */
   readonly #own = new WeakSet<LoopEvent>();
   readonly #handBack = new HandBack();
@@ -114,6 +116,7 @@ export class HostCore {
   install(transport: Transport): void {
     this.#transports[transport.protocol] = transport;
     this.#handlers[transport.protocol] = transport;
+    this.#lookAhead.install(transport);
   }
 
   /** The frames of a device, made where there are none yet. */
@@ -123,6 +126,7 @@ export class HostCore {
       frames = new Frames(device, {
         input4: this.#input4,
         input6: this.#input6,
+        lookAhead: this.#lookAhead,
         interfaceOf: (index) => this.routing.interfaceOf(index),
         pass: (on, frame) => this.#handBack.pass(on, frame),
       });

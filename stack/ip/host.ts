@@ -219,7 +219,7 @@ export class Host {
   #serve(device: Device): void {
     const frames = this.#core.framesOf(device);
     this.#subscriptions.set(device, [
-      this.loop.receive(device, frames.receive as (frame: Frame) => void),
+      this.loop.receive(device, frames.receive as (frame: Frame) => void, frames.preview),
       this.loop.link(device, (event) => this.#linkChanged(device, event)),
       // One that its owner closes says no more.
       this.loop.left(device, () => {

@@ -4,6 +4,7 @@
 import type { Frame } from "../device/frame.ts";
 import { CAST, type Packet } from "../transport/packet.ts";
 import { MAPPED } from "../wire/address.ts";
+import { halves } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import type { InputPolicy } from "./handlers.ts";
@@ -28,12 +29,10 @@ const USUAL_HEADER = 0x45;
 /** In the word of identification and flags: more fragments, and an offset. */
 const FRAGMENT_BITS = 0x3fff;
 
-/** The two halves of a word, as they enter the checksum. */
-const halves = (word: number): number => (word >>> HALF_BITS) + (word & LOW_HALF);
-
 export class Input4 {
   readonly #packet: Packet;
   readonly #policy: InputPolicy;
+  readonly #handlers: InputPolicy["handlers"];
   readonly #reassembler: Reassembler;
   readonly #slots: Slots;
   readonly #ownOctets: Int32Array;
@@ -47,6 +46,7 @@ export class Input4 {
   ) {
     this.#packet = packet;
     this.#policy = policy;
+    this.#handlers = policy.handlers;
     this.#reassembler = reassembler;
     this.#slots = slots;
     this.#ownOctets = ownOctets.bits;
@@ -74,19 +74,12 @@ export class Input4 {
     const destination = view.getInt32(ipAt + ipv4.DESTINATION);
     const total = first & LOW_HALF;
     const sum = halves(first) + halves(second) + halves(third) + halves(source) + halves(destination);
-    const wrong =
-      first >>> OCTET_SHIFT !== USUAL_HEADER ||
-      (sum & LOW_HALF) + (sum >>> HALF_BITS) !== LOW_HALF ||
-      total < ipv4.HEADER_BYTES ||
-      total > length ||
-      (second & FRAGMENT_BITS) !== 0;
+    if (first >>> OCTET_SHIFT !== USUAL_HEADER) return false;
+    if ((sum & LOW_HALF) + (sum >>> HALF_BITS) !== LOW_HALF) return false;
+    if (total < ipv4.HEADER_BYTES || total > length || (second & FRAGMENT_BITS) !== 0) return false;
     const octet = source >>> OCTET_SHIFT;
-    const odd =
-      octet === 0 ||
-      octet === LOOPBACK_OCTET ||
-      octet >= FIRST_GROUP_OCTET ||
-      mayBeOwn(this.#ownOctets, source);
-    if (wrong || odd || !on.hasAddress(0, 0, MAPPED, destination)) return false;
+    if (octet === 0 || octet === LOOPBACK_OCTET || octet >= FIRST_GROUP_OCTET) return false;
+    if (mayBeOwn(this.#ownOctets, source) || !on.hasAddress(0, 0, MAPPED, destination)) return false;
     const packet = this.#packet;
     packet.view = view;
     packet.bytes = frame.bytes;
@@ -99,7 +92,7 @@ export class Input4 {
     packet.frame = frame;
     packet.interface = on;
     const protocol = (third >>> HALF_BITS) & OCTET_MASK;
-    const handler = this.#policy.handlers[protocol];
+    const handler = this.#handlers[protocol];
     if (handler === undefined || protocol === PROTOCOL.ICMPV6) return false;
     packet.at = ipAt + ipv4.HEADER_BYTES;
     packet.length = total - ipv4.HEADER_BYTES;

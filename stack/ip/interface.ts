@@ -41,6 +41,9 @@ const NOTHING_HIT = 1;
 const LOOPBACK_OCTET = 127;
 const OCTET_SHIFT = 24;
 
+/** Longer than any packet. Not infinity, which would make a double of every length that is compared with it. */
+export const NO_LIMIT = 0x7fff_ffff;
+
 /** What packets get where nobody says otherwise (RFC 1700, "assigned numbers": 64). */
 const DEFAULT_TTL = 64;
 
@@ -57,9 +60,9 @@ export class Interface implements LinkInterface {
   /** Hop limit of what is sent; a router may say another (RFC 4861 section 4.2). */
   hopLimit = DEFAULT_TTL;
   /** Largest IPv6 packet, where a router says less than the link's. */
-  advertisedMtu = Infinity;
+  advertisedMtu = NO_LIMIT;
   /** Largest IPv4 packet, where a lease says less than the link's (RFC 2132 section 5.1). */
-  leasedMtu = Infinity;
+  leasedMtu = NO_LIMIT;
   /** What paths are known to carry; the host's, while the interface belongs to one. */
   paths: PathMtus | undefined;
   /** The address that was asked for last and is ours: most packets of a server go to one. */
@@ -174,8 +177,13 @@ export class Interface implements LinkInterface {
     const frame = packet.frame!;
     const { link } = this;
     const linkAt = ipAt - link.linkBytes;
-    ethernet.swapAddresses(view, linkAt);
-    // Also where the frame came to a group or to everybody.
+    // Not swapped, for the frame may have come to a group or to everybody.
+    ethernet.setDestinationWords(
+      view,
+      linkAt,
+      ethernet.sourceHigh(view, linkAt),
+      ethernet.sourceLow(view, linkAt),
+    );
     ethernet.setSourceWords(view, linkAt, link.macHigh, link.macLow);
     const headerBytes =
       packet.family === 4

@@ -72,7 +72,8 @@ export class Link implements Outlet {
     // More than the chunks of one packet hold is no use for sending, whatever the interface takes.
     const chunks = Math.min(...device.queues.map((queue) => queue.maxChunks));
     const most = chunks * device.umem.roomBytes - this.linkBytes;
-    this.mtu = Math.min(device.mtu, this.#mostMtu, most);
+    // A whole number to the engine too: one that was compared with infinity is not, and all that is added to it isn't.
+    this.mtu = Math.min(device.mtu, this.#mostMtu, most) | 0;
   }
 
   /** The queue for a flow. All packets of one hash go out of the same, so that they stay in order. */

@@ -16,7 +16,7 @@ import { HeldReceiver } from "./held.ts";
 import type { LinkHandler } from "./member.ts";
 import { checkFunction, Members } from "./members.ts";
 import { checkLoopOptions, type LoopOptions, type LoopStatistics, type WaitMode } from "./options.ts";
-import { Receiver, type BurstHandler, type FrameHandler } from "./receiver.ts";
+import { Receiver, type BurstHandler, type BurstPreview, type FrameHandler } from "./receiver.ts";
 import { Signals } from "./signals.ts";
 import { Sources } from "./sources.ts";
 import { Handle, type Subscription } from "./subscription.ts";
@@ -93,12 +93,15 @@ export class Loop {
     return this.#drive.driver !== undefined;
   }
 
-  /** Calls `handler` with each frame that arrives. A device has one receiver: a second one throws a TypeError. */
-  receive(device: Device, handler: FrameHandler): Subscription {
+  /**
+   * Calls `handler` with each frame that arrives, and `preview` with each burst before its frames: to read what they will
+   * need, nothing more. A device has one receiver: a second one throws a TypeError.
+   */
+  receive(device: Device, handler: FrameHandler, preview?: BurstPreview): Subscription {
     this.#assertOpen();
     checkFunction("frame", handler);
     return this.#members.subscribe(device, "frame", (failed) => {
-      return new Receiver(device, this.#burst, handler, undefined, failed, this.#members);
+      return new Receiver(device, this.#burst, { onFrame: handler, preview }, failed, this.#members);
     });
   }
 
@@ -107,7 +110,7 @@ export class Loop {
     this.#assertOpen();
     checkFunction("burst", handler);
     return this.#members.subscribe(device, "burst", (failed) => {
-      return new Receiver(device, this.#burst, undefined, handler, failed, this.#members);
+      return new Receiver(device, this.#burst, { onBurst: handler }, failed, this.#members);
     });
   }
 

@@ -167,6 +167,12 @@ export interface Transport {
   readonly protocol: number;
   /** A packet for us. False where nobody wants it: the host then says so to its sender. */
   receive(packet: Packet): boolean;
+  /** True where it has so many to look packets up among that reaching for them early pays. */
+  readonly reaches?: boolean;
+  /** Notes what `receive` will look up first for a packet from this sender whose transport header is at `at`. */
+  note?(view: DataView, at: number, s0: number, s1: number, s2: number, s3: number): void;
+  /** Reads all that was noted, and nothing more. */
+  reach?(): void;
   /** `view` at `at` holds the first `lengthBytes` of a transport header of ours that `error` is about; ports are filled in by it. */
   failed(
     error: Omit<SoftError, "localPort" | "remotePort">,

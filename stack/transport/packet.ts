@@ -7,7 +7,7 @@
 import type { Frame } from "../device/frame.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
-import { fold, sum } from "../wire/checksum.ts";
+import { fold, halves, sum } from "../wire/checksum.ts";
 import { type Family, IpAddress, MAPPED } from "../wire/address.ts";
 
 /** Whom a packet was addressed to. */
@@ -106,18 +106,18 @@ export class Packet {
 
   /** Partial sum of the pseudo-header (RFC 768, RFC 8200 section 8.1) for `lengthBytes` of the packet's protocol. */
   pseudoSum(lengthBytes: number): number {
-    const last = sumOfWord(this.s3) + sumOfWord(this.d3) + this.protocol + lengthBytes;
+    const last = halves(this.s3) + halves(this.d3) + this.protocol + lengthBytes;
     return this.family === 4 ? last : last + this.#sumOfUpperWords();
   }
 
   #sumOfUpperWords(): number {
     return (
-      sumOfWord(this.s0) +
-      sumOfWord(this.s1) +
-      sumOfWord(this.s2) +
-      sumOfWord(this.d0) +
-      sumOfWord(this.d1) +
-      sumOfWord(this.d2)
+      halves(this.s0) +
+      halves(this.s1) +
+      halves(this.s2) +
+      halves(this.d0) +
+      halves(this.d1) +
+      halves(this.d2)
     );
   }
 
@@ -129,5 +129,3 @@ export class Packet {
 
 /** What bytes together with their own checksum fold to (RFC 1071 section 1). */
 const ALL_ONES = 0xffff;
-
-const sumOfWord = (word: number): number => (word >>> 16) + (word & 0xffff);

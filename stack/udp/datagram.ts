@@ -27,17 +27,46 @@ export interface DatagramOwner {
   answer(packet: Packet, port: number, payload: Uint8Array): boolean;
 }
 
+/** Finds connected sockets by the number of their flow. */
+export interface FlowOwners {
+  flowOf(number: number): DatagramOwner | undefined;
+}
+
+const NO_FLOWS: FlowOwners = { flowOf: () => undefined };
+
 export class Datagram {
   /** The packet it came in; for a kept one a copy of its own. */
   protected readonly packet: Packet;
-  protected socket: DatagramOwner | undefined;
+  /** Datagrams that take turns stand in a ring. */
+  next: Datagram = this;
+  readonly #flows: FlowOwners;
+  #socket: DatagramOwner | undefined;
+  /** Number of the connected socket that it came to, where that has not been looked at. */
+  #flow = 0;
   #at: number = END.unused;
   #length = 0;
   /** True where other sockets get the same datagram after this one: then nobody may turn the frame around. */
   #shared = false;
 
-  constructor(packet: Packet) {
+  constructor(packet: Packet, flows: FlowOwners) {
     this.packet = packet;
+    this.#flows = flows;
+  }
+
+  /** So many datagrams over one packet that take turns. */
+  static ring(count: number, packet: Packet, flows: FlowOwners): Datagram {
+    const first = new Datagram(packet, flows);
+    for (let i = 1; i < count; i++) {
+      const other = new Datagram(packet, flows);
+      other.next = first.next;
+      first.next = other;
+    }
+    return first;
+  }
+
+  /** The socket that it came to. */
+  protected get socket(): DatagramOwner {
+    return this.#socket ?? (this.#socket = this.#flows.flowOf(this.#flow)!);
   }
 
   /** The memory that the payload lies in. Index it with `at`. */
@@ -150,8 +179,8 @@ export class Datagram {
   reply(lengthBytes = this.#length): boolean {
     if (this.#at < 0) this.#ended("reply to");
     // What lies beyond is memory of others.
-    if ((lengthBytes | 0) !== lengthBytes || lengthBytes < 0 || lengthBytes > this.room)
-      this.#tooLong(lengthBytes);
+    const fits = lengthBytes <= this.#length || lengthBytes <= this.room;
+    if ((lengthBytes | 0) !== lengthBytes || lengthBytes < 0 || !fits) this.#tooLong(lengthBytes);
     const { packet } = this;
     const { frame } = packet;
     if (
@@ -163,7 +192,7 @@ export class Datagram {
     ) {
       return this.replyWith(packet.bytes.subarray(this.#at, this.#at + lengthBytes));
     }
-    const socket = this.socket!;
+    const socket = this.socket;
     if (!frame.queue.reserve(1)) {
       socket.refusedFull += 1;
       return false;
@@ -185,7 +214,7 @@ export class Datagram {
   /** Sends `payload` to the sender, from the address that it wrote to. The datagram stays the caller's. */
   replyWith(payload: Uint8Array): boolean {
     if (this.#at < 0) this.#ended("reply to");
-    return this.socket!.answer(this.packet, this.remotePort, payload);
+    return this.socket.answer(this.packet, this.remotePort, payload);
   }
 
   /**
@@ -195,18 +224,32 @@ export class Datagram {
   keep(): KeptDatagram {
     if (this.#at < 0) this.#ended("keep");
     const { packet, socket } = this;
-    const kept = new KeptDatagram(keepPacket(packet, this.#shared, socket!.network), socket!);
-    kept.begin(socket!, this.#length, false);
+    const kept = new KeptDatagram(keepPacket(packet, this.#shared, socket.network), socket);
+    kept.begin(socket, this.#length, false);
     if (!this.#shared) this.#at = END.kept;
     return kept;
   }
 
   /** Starts a life of this object on what its packet holds now; for the transport. */
   begin(socket: DatagramOwner, lengthBytes: number, shared: boolean): void {
-    this.socket = socket;
+    this.#socket = socket;
     this.#at = this.packet.at + udp.HEADER_BYTES;
     this.#length = lengthBytes;
     this.#shared = shared;
+  }
+
+  /** The same for a connected socket, which is not looked at before somebody needs it; for the transport. */
+  beginFlow(flow: number, lengthBytes: number): void {
+    this.#socket = undefined;
+    this.#flow = flow;
+    this.#at = this.packet.at + udp.HEADER_BYTES;
+    this.#length = lengthBytes;
+    this.#shared = false;
+  }
+
+  /** Looks at its socket while that can be found; for the transport, before one goes. */
+  settle(): void {
+    this.#socket ??= this.#flows.flowOf(this.#flow);
   }
 
   /** Ends it, unless the handler did; for the transport. */
@@ -223,12 +266,11 @@ export class Datagram {
   #turnHeader(total: number, source: IpAddress | undefined): void {
     const { packet } = this;
     const { view, at } = packet;
-    udp.writeHeader(view, at, this.socket!.localPort, udp.sourcePort(view, at), total, 0);
     const pseudo =
       source === undefined
         ? packet.pseudoSum(total)
         : pseudoOf(source, packet.source, packet.protocol, total);
-    udp.writeChecksum(view, at, pseudo, total);
+    udp.writeInFront(view, at, this.socket.localPort, udp.sourcePort(view, at), total, pseudo);
   }
 
   #tooLong(lengthBytes: number): never {
@@ -245,8 +287,8 @@ const utf8 = new TextDecoder();
 /** A datagram that outlives its handler. Reply to it or release it: until then its chunk is missing from the pool. */
 export class KeptDatagram extends Datagram {
   constructor(packet: Packet, socket: DatagramOwner) {
-    super(packet);
-    this.socket = socket;
+    super(packet, NO_FLOWS);
+    this.begin(socket, 0, false);
   }
 
   /** As a lent one's; where that was not in place, the memory goes back here. */
@@ -268,7 +310,7 @@ export class KeptDatagram extends Datagram {
     if (this.at < 0) return;
     this.finish();
     if (packet.frame !== undefined) packet.frame.drop();
-    else if (packet.slot >= 0) this.socket!.network.freeSlot(packet.slot);
+    else if (packet.slot >= 0) this.socket.network.freeSlot(packet.slot);
   }
 
   /** Releases it unless it has ended already, so that `using` is always safe. */

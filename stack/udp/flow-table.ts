@@ -1,8 +1,10 @@
 /**
- * Connected sockets of one local port by their remote address and port: a hash table that a lookup reads one line of.
+ * Connected sockets by remote address and both ports: a hash table in which a datagram's lookup, and the count of it, touch
+ * one cache line.
  *
- * Open addressing with linear probing over one typed array: 100 000 flows cost a cache miss each, not a chain of them. The
- * hash has a seed, so that nobody can send packets that all fall into one place.
+ * Open addressing with linear probing over one typed array: what a datagram of a flow needs (the key, a tag that stands for
+ * its handler, the counters) lies in one slot, so that of 100 000 flows none costs more than one miss. The hash has a seed,
+ * so that nobody can send packets that all fall into one place.
  */
 import { hashAddress } from "../wire/address.ts";
 
@@ -13,67 +15,199 @@ export interface Flow {
   readonly r2: number;
   readonly r3: number;
   readonly remotePort: number;
+  readonly localPort: number;
+  /** Counts of the flow but for those still in the table; see `collect`. */
+  receivedDatagrams: number;
+  receivedBytes: number;
 }
 
-/** Words of a slot: the five of the key and the number of the flow plus one, 0 where it is free. */
+/** Words of a slot: the five of the key, the entry, and what was counted since the last `collect`. */
 const WORD_1 = 1;
 const WORD_2 = 2;
 const WORD_3 = 3;
-const PORT = 4;
+const PORTS = 4;
+/** Number of the flow, and above it its tag plus one; 0 where the slot is free. */
 const ENTRY = 5;
-/** Two slots share a cache line of 64 bytes. */
+const DATAGRAMS = 6;
+const BYTES = 7;
+/** Two slots are a cache line of 64 bytes. */
 const SLOT_WORDS = 8;
 const SLOT_SHIFT = 3;
+
+const NUMBER_BITS = 20;
+const NUMBER_MASK = (1 << NUMBER_BITS) - 1;
+/** Flows in one table at most. */
+export const MAX_FLOWS = 1 << NUMBER_BITS;
+/** The largest tag: the entry's other bits but for the sign, less one. */
+export const MAX_TAG = (1 << (31 - NUMBER_BITS)) - 2;
 
 const FIRST_SLOTS = 16;
 /** Of four slots three are taken at most: probes stay short. */
 const FULL_NUMERATOR = 3;
 const FULL_DENOMINATOR = 4;
+/** From so many slots on (512 KiB) the table no longer stays in the processor's second cache beside all the rest. */
+const LARGE_SLOTS = 1 << 14;
+
+/** Slots noted for one `reach` at most: a usual burst. */
+const MAX_NOTED = 64;
+
+/** Brings the upper half of a product, which depends on most of its factors' bits, into the lower one. */
+const MIX_SHIFT = 15;
+
+const PORT_BITS = 16;
+const PORT_MASK = 0xffff;
+const ALL_PORTS = 1 << PORT_BITS;
+const BITS_PER_BYTE = 8;
+/** Bits of a word, as a shift; JavaScript's own shifts take a number modulo this. */
+const WORD_SHIFT = 5;
+
+/** Both ports of a flow as they lie in the header of what it receives: the remote one in the upper half. Int32. */
+export const portsOf = (remotePort: number, localPort: number): number =>
+  (remotePort << PORT_BITS) | localPort;
+
+/** A mask for the even numbers of a power of two of slots. */
+const homesOf = (slots: number): number => slots - 2;
 
 export class FlowTable<F extends Flow> {
-  readonly #seed: number;
+  // A multiplication mixes a word in three cycles where a round of shifts takes seven; the factors are odd and nobody's
+  // to know, so that no two keys share a home but by chance.
+  readonly #factor0: number;
+  readonly #factor1: number;
+  readonly #factor2: number;
+  readonly #factor3: number;
+  readonly #factor4: number;
   #slots: Int32Array;
-  #mask: number;
+  /** Picks the home of a hash: an even slot. */
+  #homes: number;
   #flows: (F | undefined)[] = [];
   /** Numbers of `#flows` that are free again. */
   #free: number[] = [];
   #size = 0;
+  readonly #notes = new Int32Array(new ArrayBuffer(MAX_NOTED * Int32Array.BYTES_PER_ELEMENT));
+  #noted = 0;
+  #reached = 0;
+  /** A bit for each local port that has a flow, and how many it has. */
+  readonly #heard = new Int32Array(new ArrayBuffer(ALL_PORTS / BITS_PER_BYTE));
+  readonly #flowsOfPort = new Map<number, number>();
 
   constructor(seed: number) {
-    this.#seed = seed;
+    const factor = (i: number): number => hashAddress(0, 0, 0, i, seed) | 1;
+    this.#factor0 = factor(0);
+    this.#factor1 = factor(1);
+    this.#factor2 = factor(2);
+    this.#factor3 = factor(3);
+    this.#factor4 = factor(4);
     this.#slots = new Int32Array(new ArrayBuffer(FIRST_SLOTS * SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT));
-    this.#mask = FIRST_SLOTS - 1;
+    this.#homes = homesOf(FIRST_SLOTS);
+  }
+
+  /** For tests: what the last `reach` read. */
+  get reached(): number {
+    return this.#reached;
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** The flow with this remote end. Allocates nothing. */
-  find(r0: number, r1: number, r2: number, r3: number, port: number): F | undefined {
-    const entry = this.#slots[this.#locate(r0, r1, r2, r3, port) + ENTRY]!;
-    return entry === 0 ? undefined : this.#flows[entry - 1];
+  /** True where a look at a slot most often is a cache miss, so that reaching for many at once pays. */
+  get large(): boolean {
+    return this.#slots.length > LARGE_SLOTS * SLOT_WORDS;
   }
 
-  /** False where there is one with the same remote end already. */
-  add(flow: F): boolean {
-    if ((this.#size + 1) * FULL_DENOMINATOR > (this.#mask + 1) * FULL_NUMERATOR) this.#grow();
-    const at = this.#locate(flow.r0, flow.r1, flow.r2, flow.r3, flow.remotePort);
+  /** True where a local port has flows. */
+  hears(localPort: number): boolean {
+    return (this.#heard[localPort >>> WORD_SHIFT]! & (1 << localPort)) !== 0;
+  }
+
+  /** The slot of the flow with this remote end and these ports (`portsOf`), -1 where there is none. Allocates nothing. */
+  locate(r0: number, r1: number, r2: number, r3: number, ports: number): number {
+    const at = this.#place(r0, r1, r2, r3, ports);
+    return this.#slots[at + ENTRY] === 0 ? -1 : at;
+  }
+
+  /** Notes where a `locate` would look first, for `reach`. */
+  note(r0: number, r1: number, r2: number, r3: number, ports: number): void {
+    if (this.#noted === MAX_NOTED) this.reach();
+    this.#notes[this.#noted] = this.#homeOf(r0, r1, r2, r3, ports);
+    this.#noted += 1;
+  }
+
+  /** Reads what was noted. There is nothing else in this loop, so that the processor waits for many reads at a time. */
+  reach(): void {
+    const notes = this.#notes;
+    const slots = this.#slots;
+    const noted = this.#noted;
+    let sum = 0;
+    for (let i = 0; i < noted; i++) sum ^= slots[notes[i]!]!;
+    this.#noted = 0;
+    // Kept, or the engine would see that nobody needs the reads.
+    this.#reached = sum;
+  }
+
+  /** The flow with this remote end and these ports. Allocates nothing. */
+  find(r0: number, r1: number, r2: number, r3: number, ports: number): F | undefined {
+    const at = this.locate(r0, r1, r2, r3, ports);
+    return at < 0 ? undefined : this.#flows[this.numberAt(at)];
+  }
+
+  /** The tag that the flow in a slot was added with. */
+  tagAt(at: number): number {
+    return (this.#slots[at + ENTRY]! >>> NUMBER_BITS) - 1;
+  }
+
+  /** The number of the flow in a slot, for `flowOf`: slots move when others come and go, numbers stay. */
+  numberAt(at: number): number {
+    return this.#slots[at + ENTRY]! & NUMBER_MASK;
+  }
+
+  flowOf(number: number): F | undefined {
+    return this.#flows[number];
+  }
+
+  /** Counts a datagram of the flow in a slot. */
+  count(at: number, lengthBytes: number): void {
+    const slots = this.#slots;
+    const datagrams = (slots[at + DATAGRAMS]! + 1) | 0;
+    const bytes = (slots[at + BYTES]! + lengthBytes) | 0;
+    slots[at + DATAGRAMS] = datagrams;
+    slots[at + BYTES] = bytes;
+    // Past 2^31 they look negative; read without a sign they are right.
+    if ((datagrams | bytes) < 0) this.#collectAt(at);
+  }
+
+  /** Moves the counts in the table into the flow's own. */
+  collect(flow: F): void {
+    const at = this.#placeOf(flow);
+    const entry = this.#slots[at + ENTRY]!;
+    if (entry !== 0 && this.#flows[entry & NUMBER_MASK] === flow) this.#collectAt(at);
+  }
+
+  /** False where there is one with the same ends already. `tag` is 0 to MAX_TAG, and comes back from `tagAt`. */
+  add(flow: F, tag: number): boolean {
+    if (this.#size >= MAX_FLOWS) return false;
+    const slots = this.#slots.length >>> SLOT_SHIFT;
+    if ((this.#size + 1) * FULL_DENOMINATOR > slots * FULL_NUMERATOR) this.#grow();
+    const at = this.#placeOf(flow);
     if (this.#slots[at + ENTRY] !== 0) return false;
     const number = this.#free.pop() ?? this.#flows.length;
     this.#flows[number] = flow;
-    this.#write(at, flow, number + 1);
+    this.#write(at, flow, ((tag + 1) << NUMBER_BITS) | number);
     this.#size += 1;
+    this.#notePort(flow.localPort, 1);
     return true;
   }
 
   delete(flow: F): boolean {
-    let hole = this.#locate(flow.r0, flow.r1, flow.r2, flow.r3, flow.remotePort);
+    let hole = this.#placeOf(flow);
     const entry = this.#slots[hole + ENTRY]!;
-    if (entry === 0 || this.#flows[entry - 1] !== flow) return false;
-    this.#flows[entry - 1] = undefined;
-    this.#free.push(entry - 1);
+    const number = entry & NUMBER_MASK;
+    if (entry === 0 || this.#flows[number] !== flow) return false;
+    this.#collectAt(hole);
+    this.#flows[number] = undefined;
+    this.#free.push(number);
     this.#size -= 1;
+    this.#notePort(flow.localPort, -1);
     // Those behind it move up, so that no probe ends at the hole before it has seen them.
     const slots = this.#slots;
     const wrap = slots.length - 1;
@@ -87,13 +221,13 @@ export class FlowTable<F extends Flow> {
         slots[next + WORD_1]!,
         slots[next + WORD_2]!,
         slots[next + WORD_3]!,
-        slots[next + PORT]!,
+        slots[next + PORTS]!,
       );
       if (((next - home) & wrap) < ((next - hole) & wrap)) continue;
       slots.copyWithin(hole, next, next + SLOT_WORDS);
       hole = next;
     }
-    slots[hole + ENTRY] = 0;
+    slots.fill(0, hole, hole + SLOT_WORDS);
     return true;
   }
 
@@ -102,14 +236,14 @@ export class FlowTable<F extends Flow> {
   }
 
   /** The slot of the key, or the free one where it would be. */
-  #locate(r0: number, r1: number, r2: number, r3: number, port: number): number {
+  #place(r0: number, r1: number, r2: number, r3: number, ports: number): number {
     const slots = this.#slots;
     const wrap = slots.length - 1;
-    let at = this.#homeOf(r0, r1, r2, r3, port);
+    let at = this.#homeOf(r0, r1, r2, r3, ports);
     while (slots[at + ENTRY] !== 0) {
       if (
         slots[at + WORD_3] === r3 &&
-        slots[at + PORT] === port &&
+        slots[at + PORTS] === ports &&
         slots[at + WORD_2] === r2 &&
         slots[at + WORD_1] === r1 &&
         slots[at] === r0
@@ -121,8 +255,16 @@ export class FlowTable<F extends Flow> {
     return at;
   }
 
-  #homeOf(r0: number, r1: number, r2: number, r3: number, port: number): number {
-    return (hashAddress(r0, r1, r2, r3, this.#seed ^ port) & this.#mask) << SLOT_SHIFT;
+  #placeOf({ r0, r1, r2, r3, remotePort, localPort }: F): number {
+    return this.#place(r0, r1, r2, r3, portsOf(remotePort, localPort));
+  }
+
+  /** The first slot of a line: the second is looked at next, and costs no further miss. */
+  #homeOf(r0: number, r1: number, r2: number, r3: number, ports: number): number {
+    const upper = Math.imul(r0, this.#factor0) + Math.imul(r1, this.#factor1) + Math.imul(r2, this.#factor2);
+    let hash = Math.imul((upper + r3) | 0, this.#factor3);
+    hash = Math.imul(((hash ^ (hash >>> MIX_SHIFT)) + ports) | 0, this.#factor4);
+    return ((hash ^ (hash >>> MIX_SHIFT)) & this.#homes) << SLOT_SHIFT;
   }
 
   #write(at: number, flow: F, entry: number): void {
@@ -131,19 +273,41 @@ export class FlowTable<F extends Flow> {
     slots[at + WORD_1] = flow.r1;
     slots[at + WORD_2] = flow.r2;
     slots[at + WORD_3] = flow.r3;
-    slots[at + PORT] = flow.remotePort;
+    slots[at + PORTS] = portsOf(flow.remotePort, flow.localPort);
     slots[at + ENTRY] = entry;
+  }
+
+  #collectAt(at: number): void {
+    const slots = this.#slots;
+    const flow = this.#flows[this.numberAt(at)]!;
+    flow.receivedDatagrams += slots[at + DATAGRAMS]! >>> 0;
+    flow.receivedBytes += slots[at + BYTES]! >>> 0;
+    slots[at + DATAGRAMS] = 0;
+    slots[at + BYTES] = 0;
+  }
+
+  #notePort(localPort: number, change: number): void {
+    const flows = (this.#flowsOfPort.get(localPort) ?? 0) + change;
+    const bit = 1 << localPort;
+    if (flows === 0) {
+      this.#flowsOfPort.delete(localPort);
+      this.#heard[(localPort & PORT_MASK) >>> WORD_SHIFT]! &= ~bit;
+    } else {
+      this.#flowsOfPort.set(localPort, flows);
+      this.#heard[(localPort & PORT_MASK) >>> WORD_SHIFT]! |= bit;
+    }
   }
 
   #grow(): void {
     const old = this.#slots;
-    this.#slots = new Int32Array(new ArrayBuffer(2 * old.byteLength));
-    this.#mask = 2 * (this.#mask + 1) - 1;
+    const slots = new Int32Array(new ArrayBuffer(2 * old.byteLength));
+    this.#slots = slots;
+    this.#homes = homesOf(slots.length >>> SLOT_SHIFT);
     for (let at = 0; at < old.length; at += SLOT_WORDS) {
       const entry = old[at + ENTRY]!;
       if (entry === 0) continue;
-      const flow = this.#flows[entry - 1]!;
-      this.#write(this.#locate(flow.r0, flow.r1, flow.r2, flow.r3, flow.remotePort), flow, entry);
+      const to = this.#placeOf(this.#flows[entry & NUMBER_MASK]!);
+      for (let word = 0; word < SLOT_WORDS; word++) slots[to + word] = old[at + word]!;
     }
   }
 }

@@ -9,7 +9,6 @@ import { type Flow, FlowTable } from "./flow-table.ts";
 export interface Listener extends Flow {
   /** Undefined: every address of ours. */
   readonly localAddress: IpAddress | undefined;
-  readonly localPort: number;
   /** True where `remotePort` and its words say from whom alone it hears. */
   readonly connected: boolean;
   /** True where it shares its place with others of the same kind; each gets what is sent to a group or to everybody. */
@@ -37,39 +36,51 @@ const PAGE_BITS = 8;
 const PAGE_PORTS = 1 << PAGE_BITS;
 const PAGES = 1 << (16 - PAGE_BITS);
 
+const NO_PORT = -1;
+const PORT_MASK = 0xffff;
+
 /** Everybody who has one port. */
 class Port<L extends Listener> {
-  flows: FlowTable<L> | undefined;
+  /** Connected sockets of the port, which the table of flows has. */
+  flows = 0;
   bound: AddressTable<L[]> | undefined;
   any: L[] = [];
+  /** The first of `any`, where there is nobody else to choose from. */
+  only: L | undefined;
   /** Those without a remote end. Replaced, never changed in place: a delivery may walk over it while handlers bind and close. */
   listeners: readonly L[] = [];
 
-  /** The socket for a packet between these ends. */
-  find(ends: Ends, remotePort: number): L | undefined {
-    const flow = this.flows?.find(ends.s0, ends.s1, ends.s2, ends.s3, remotePort);
-    if (flow !== undefined) {
-      const own = flow.localAddress;
-      if (own === undefined || own.equalsWords(ends.d0, ends.d1, ends.d2, ends.d3)) return flow;
-    }
+  /** The socket without a remote end for a packet between these ends. */
+  find(ends: Ends): L | undefined {
     const sharing = this.bound?.get(ends.d0, ends.d1, ends.d2, ends.d3);
     return sharing === undefined ? this.any[0] : sharing[0];
   }
 
+  /** To be called when somebody came or went. */
+  changed(): void {
+    this.only = this.flows === 0 && this.bound === undefined ? this.any[0] : undefined;
+  }
+
   get empty(): boolean {
-    return this.listeners.length === 0 && (this.flows?.size ?? 0) === 0;
+    return this.listeners.length === 0 && this.flows === 0;
   }
 }
 
 const NOBODY: readonly never[] = [];
 
 export class Ports<L extends Listener> {
+  /** The connected sockets of all ports. */
+  readonly flows: FlowTable<L>;
   readonly #seed: number;
   readonly #pages: ((Port<L> | undefined)[] | undefined)[] = Array.from({ length: PAGES }, () => undefined);
   #size = 0;
+  /** The port that was asked for last: most packets of a server go to one. */
+  #lastNumber = NO_PORT;
+  #last: Port<L> | undefined;
 
   constructor(seed: number) {
     this.#seed = seed;
+    this.flows = new FlowTable<L>(seed);
   }
 
   /** Sockets in all. */
@@ -77,63 +88,79 @@ export class Ports<L extends Listener> {
     return this.#size;
   }
 
-  /** The socket for a packet between these ends. Allocates nothing. */
-  find(ends: Ends, remotePort: number, localPort: number): L | undefined {
-    const port = this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)];
-    if (port === undefined) return undefined;
-    if (port.flows === undefined && port.bound === undefined) return port.any[0];
-    return port.find(ends, remotePort);
+  /** The socket for a packet between these ends and ports (`portsOf`). Allocates nothing. */
+  find(ends: Ends, ports: number): L | undefined {
+    const localPort = ports & PORT_MASK;
+    const port = localPort === this.#lastNumber ? this.#last : this.#portOf(localPort);
+    return port === undefined ? undefined : (port.only ?? this.#findAmong(port, ends, ports));
   }
 
   /** Everybody on a port who hears from anybody: those that a packet to a group or to everybody may be for. */
   listeners(localPort: number): readonly L[] {
-    return this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)]?.listeners ?? NOBODY;
-  }
-
-  /** The connected socket of a port with this remote end. Allocates nothing. */
-  flow(localPort: number, s0: number, s1: number, s2: number, s3: number, remotePort: number): L | undefined {
-    const port = this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)];
-    return port?.flows?.find(s0, s1, s2, s3, remotePort);
+    return this.#lookUp(localPort)?.listeners ?? NOBODY;
   }
 
   /** Every socket, in no order that means anything. */
   *all(): Iterable<L> {
-    for (const page of this.#pages) {
-      for (const port of page ?? []) {
-        if (port === undefined) continue;
-        yield* port.listeners;
-        yield* port.flows?.values() ?? NOBODY;
-      }
-    }
+    for (const page of this.#pages) for (const port of page ?? []) yield* port?.listeners ?? NOBODY;
+    yield* this.flows.values();
   }
 
-  /** False where the place is taken. */
-  add(listener: L): boolean {
+  /** False where the place is taken. A connected one's `tag` is that of its flow. */
+  add(listener: L, tag = 0): boolean {
     const pageNumber = listener.localPort >> PAGE_BITS;
     const page = (this.#pages[pageNumber] ??= Array.from({ length: PAGE_PORTS }, () => undefined));
     const port = (page[listener.localPort & (PAGE_PORTS - 1)] ??= new Port<L>());
-    if (!this.#place(port, listener)) return false;
+    if (!this.#place(port, listener, tag)) return false;
     if (!listener.connected) port.listeners = [...port.listeners, listener];
     this.#size += 1;
+    this.#changed(port);
     return true;
   }
 
   delete(listener: L): void {
-    const page = this.#pages[listener.localPort >> PAGE_BITS];
-    const port = page?.[listener.localPort & (PAGE_PORTS - 1)];
-    if (page === undefined || port === undefined || !this.#displace(port, listener)) return;
+    const port = this.#lookUp(listener.localPort);
+    if (port === undefined || !this.#displace(port, listener)) return;
     port.listeners = port.listeners.filter((other) => other !== listener);
     this.#size -= 1;
-    if (port.empty) page[listener.localPort & (PAGE_PORTS - 1)] = undefined;
+    this.#changed(port);
+    if (!port.empty) return;
+    this.#pages[listener.localPort >> PAGE_BITS]![listener.localPort & (PAGE_PORTS - 1)] = undefined;
   }
 
   /** True where nobody has the port, whatever the address. */
   isFree(localPort: number): boolean {
-    return this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)] === undefined;
+    return this.#lookUp(localPort)?.empty ?? true;
   }
 
-  #place(port: Port<L>, listener: L): boolean {
-    if (listener.connected) return (port.flows ??= new FlowTable<L>(this.#seed)).add(listener);
+  #lookUp(localPort: number): Port<L> | undefined {
+    return this.#pages[localPort >> PAGE_BITS]?.[localPort & (PAGE_PORTS - 1)];
+  }
+
+  #portOf(localPort: number): Port<L> | undefined {
+    this.#lastNumber = localPort;
+    this.#last = this.#lookUp(localPort);
+    return this.#last;
+  }
+
+  #changed(port: Port<L>): void {
+    port.changed();
+    this.#lastNumber = NO_PORT;
+  }
+
+  #findAmong(port: Port<L>, ends: Ends, ports: number): L | undefined {
+    const flow = port.flows === 0 ? undefined : this.flows.find(ends.s0, ends.s1, ends.s2, ends.s3, ports);
+    const own = flow?.localAddress;
+    const heard = own === undefined || own.equalsWords(ends.d0, ends.d1, ends.d2, ends.d3);
+    return flow !== undefined && heard ? flow : port.find(ends);
+  }
+
+  #place(port: Port<L>, listener: L, tag: number): boolean {
+    if (listener.connected) {
+      if (!this.flows.add(listener, tag)) return false;
+      port.flows += 1;
+      return true;
+    }
     const { localAddress } = listener;
     if (localAddress === undefined) return share(port.any, listener);
     const bound = (port.bound ??= new AddressTable<L[]>(MAX_ADDRESSES_OF_PORT, this.#seed));
@@ -142,7 +169,11 @@ export class Ports<L extends Listener> {
   }
 
   #displace(port: Port<L>, listener: L): boolean {
-    if (listener.connected) return port.flows?.delete(listener) ?? false;
+    if (listener.connected) {
+      if (!this.flows.delete(listener)) return false;
+      port.flows -= 1;
+      return true;
+    }
     const { localAddress } = listener;
     if (localAddress === undefined) return remove(port.any, listener);
     const sharing = port.bound?.get(localAddress.w0, localAddress.w1, localAddress.w2, localAddress.w3);

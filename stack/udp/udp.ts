@@ -4,10 +4,11 @@
 import type { Network, SoftError, Transport } from "../transport/network.ts";
 import { CAST, type Packet } from "../transport/packet.ts";
 import type { IpAddress } from "../wire/address.ts";
-import { isPartial } from "../wire/checksum.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
 import { Datagram } from "./datagram.ts";
+import { type FlowTable, MAX_FLOWS, MAX_TAG, portsOf } from "./flow-table.ts";
+import { HandlerNumbers, NO_HANDLER } from "./handler-numbers.ts";
 import { type CheckedUdpOptions, checkUdpOptions, type UdpOptions } from "./options.ts";
 import { type Ends, Ports } from "./ports.ts";
 import { type DatagramHandler, UdpSocket } from "./socket.ts";
@@ -29,25 +30,29 @@ export interface UdpStatistics {
   readonly sockets: number;
 }
 
-/** Sockets of one host: each is some 500 bytes, and more than ports there are in the world's longest lists. */
-export const MAX_SOCKETS = 1 << 20;
+/** Sockets of one host: each is some 500 bytes, and as many as the table of connected ones has room for. */
+export const MAX_SOCKETS = MAX_FLOWS;
 
 /** IANA's range of dynamic ports (RFC 6335 section 6). */
 export const FIRST_EPHEMERAL_PORT = 49_152;
 export const LAST_EPHEMERAL_PORT = 65_535;
+/** The local port in the word of both. */
+const PORT_MASK = 0xffff;
 const EPHEMERAL_PORTS = LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1;
 
-/** Datagram objects that take turns: one that outlived its handler is recognised for so many more. A power of two. */
+/** Datagram objects that take turns: one that outlived its handler is recognised for so many more. */
 const DATAGRAM_SET = 8;
 
 export class UdpTransport implements Transport {
   readonly protocol = PROTOCOL.UDP;
   readonly network: Network;
   readonly #ports: Ports<UdpSocket>;
-  readonly #datagrams: readonly Datagram[];
+  /** The connected sockets of `#ports`, and the handlers of those that hear from their remote end wherever it comes in. */
+  readonly #flows: FlowTable<UdpSocket>;
+  readonly #numbers = new HandlerNumbers(MAX_TAG);
+  readonly #handlers: readonly (DatagramHandler | undefined)[];
   /** The datagram that was handed out last. */
   #current: Datagram;
-  #turn = 0;
   #received = 0;
   #malformed = 0;
   #badChecksum = 0;
@@ -60,8 +65,9 @@ export class UdpTransport implements Transport {
   constructor(network: Network, packet: Packet) {
     this.network = network;
     this.#ports = new Ports(network.random.next() | 0);
-    this.#datagrams = Array.from({ length: DATAGRAM_SET }, () => new Datagram(packet));
-    this.#current = this.#datagrams[0]!;
+    this.#flows = this.#ports.flows;
+    this.#handlers = this.#numbers.handlers;
+    this.#current = Datagram.ring(DATAGRAM_SET, packet, this.#flows);
   }
 
   /** Opens a socket. Throws a RangeError where its place is taken or no port is free. */
@@ -76,19 +82,26 @@ export class UdpTransport implements Transport {
   }
 
   receive(packet: Packet): boolean {
-    const { view, at, length } = packet;
-    if (length < udp.HEADER_BYTES) return this.#drop("malformed");
+    const { view, at } = packet;
+    if (packet.length < udp.HEADER_BYTES) return this.#drop("malformed");
+    const ports = udp.portsWord(view, at);
     const total = udp.length(view, at);
-    if (total < udp.HEADER_BYTES || total > length) return this.#drop("malformed");
-    const checksum = udp.checksum(view, at);
-    if (checksum === 0) {
-      if (packet.family === 6) return this.#drop("withoutChecksum");
-    } else if (!packet.sumsUp(total) && !isPartial(checksum, packet.pseudoSum(total))) {
-      return this.#drop("badChecksum");
-    }
+    if (total < udp.HEADER_BYTES || total > packet.length) return this.#drop("malformed");
+    const verdict = udp.verify(view, at, packet.pseudoSum(total), total);
+    if (verdict === udp.BAD.checksum) return this.#drop("badChecksum");
+    if (verdict === udp.VERIFIED.absent && packet.family === 6) return this.#drop("withoutChecksum");
     packet.length = total;
     if (packet.cast !== CAST.unicast) return this.#deliverToAll(packet, total);
-    const socket = this.#ports.find(packet, udp.sourcePort(view, at), udp.destinationPort(view, at));
+    const flows = this.#flows;
+    if (flows.hears(ports & PORT_MASK)) {
+      const slot = flows.locate(packet.s0, packet.s1, packet.s2, packet.s3, ports);
+      const handler = slot < 0 ? undefined : this.#handlers[flows.tagAt(slot)];
+      if (handler !== undefined) {
+        this.#deliverFlow(slot, handler, total - udp.HEADER_BYTES);
+        return true;
+      }
+    }
+    const socket = this.#ports.find(packet, ports);
     const taker = socket === undefined || isOn(socket, packet) ? socket : this.#takerOn(packet);
     if (taker === undefined) {
       this.#noPort += 1;
@@ -97,6 +110,18 @@ export class UdpTransport implements Transport {
     this.#received += 1;
     this.#deliver(taker, total - udp.HEADER_BYTES, false);
     return true;
+  }
+
+  get reaches(): boolean {
+    return this.#flows.large;
+  }
+
+  note(view: DataView, at: number, s0: number, s1: number, s2: number, s3: number): void {
+    this.#flows.note(s0, s1, s2, s3, udp.portsWord(view, at));
+  }
+
+  reach(): void {
+    this.#flows.reach();
   }
 
   failed(
@@ -109,7 +134,7 @@ export class UdpTransport implements Transport {
     const localPort = udp.sourcePort(view, at);
     const remotePort = udp.destinationPort(view, at);
     const { local, remote } = error;
-    const socket = this.#ports.find(endsOf(remote, local), remotePort, localPort);
+    const socket = this.#ports.find(endsOf(remote, local), portsOf(remotePort, localPort));
     if (socket === undefined) return;
     this.#softErrors += 1;
     socket.softErrors += 1;
@@ -134,8 +159,13 @@ export class UdpTransport implements Transport {
 
   /** For sockets: takes one out. */
   closed(socket: UdpSocket): void {
-    this.#ports.delete(socket);
+    this.#delete(socket);
     this.network.givePort(this.protocol, socket.localAddress, socket.localPort);
+  }
+
+  /** For sockets: brings their counts up to date. */
+  collect(socket: UdpSocket): void {
+    if (socket.connected) this.#flows.collect(socket);
   }
 
   /** Closes all sockets. */
@@ -144,16 +174,30 @@ export class UdpTransport implements Transport {
   }
 
   #deliver(socket: UdpSocket, lengthBytes: number, shared: boolean): void {
-    this.#turn = (this.#turn + 1) & (DATAGRAM_SET - 1);
-    const datagram = this.#datagrams[this.#turn]!;
-    // One whose handler threw.
-    this.#current.end();
-    this.#current = datagram;
+    const datagram = this.#nextDatagram();
     datagram.begin(socket, lengthBytes, shared);
     socket.receivedDatagrams += 1;
     socket.receivedBytes += lengthBytes;
     socket.handler(datagram);
     datagram.end();
+  }
+
+  /** The same for a connected socket, which is not looked at: of a hundred thousand it would not be in any cache. */
+  #deliverFlow(slot: number, handler: DatagramHandler, lengthBytes: number): void {
+    const flows = this.#flows;
+    const datagram = this.#nextDatagram();
+    datagram.beginFlow(flows.numberAt(slot), lengthBytes);
+    this.#received += 1;
+    flows.count(slot, lengthBytes);
+    handler(datagram);
+    datagram.end();
+  }
+
+  #nextDatagram(): Datagram {
+    // One whose handler threw.
+    this.#current.end();
+    this.#current = this.#current.next;
+    return this.#current;
   }
 
   /** Another socket of the port than the first: one that hears on the packet's interface, if not from everywhere. */
@@ -167,13 +211,12 @@ export class UdpTransport implements Transport {
 
   /** Everybody on the port who wants it gets it, the last one with the frame for himself. */
   #deliverToAll(packet: Packet, total: number): boolean {
-    const { view, at } = packet;
-    const localPort = udp.destinationPort(view, at);
-    const remotePort = udp.sourcePort(view, at);
+    const { s0, s1, s2, s3 } = packet;
+    const ports = udp.portsWord(packet.view, packet.at);
     const lengthBytes = total - udp.HEADER_BYTES;
-    let last = this.#ports.flow(localPort, packet.s0, packet.s1, packet.s2, packet.s3, remotePort);
+    let last = this.#flows.find(s0, s1, s2, s3, ports);
     if (last !== undefined && !wants(last, packet)) last = undefined;
-    for (const socket of this.#ports.listeners(localPort)) {
+    for (const socket of this.#ports.listeners(ports & PORT_MASK)) {
       if (!wants(socket, packet)) continue;
       if (last?.open) this.#deliver(last, lengthBytes, true);
       last = socket;
@@ -210,10 +253,23 @@ export class UdpTransport implements Transport {
   /** A socket in its place; undefined where that is taken, here or by somebody beside the host. */
   #place(options: CheckedUdpOptions, port: number, handler: DatagramHandler): UdpSocket | undefined {
     const socket = new UdpSocket(this, options, port, handler);
-    if (!this.#ports.add(socket)) return undefined;
+    const number = isEverywhere(socket) ? this.#numbers.take(handler) : NO_HANDLER;
+    if (!this.#ports.add(socket, number)) {
+      this.#numbers.give(number);
+      return undefined;
+    }
+    socket.handlerNumber = number;
     if (this.network.takePort(this.protocol, options.address, port)) return socket;
-    this.#ports.delete(socket);
+    this.#delete(socket);
     return undefined;
+  }
+
+  #delete(socket: UdpSocket): void {
+    // Its datagram may yet be replied to, or kept.
+    this.#current.settle();
+    this.#ports.delete(socket);
+    this.#numbers.give(socket.handlerNumber);
+    socket.handlerNumber = NO_HANDLER;
   }
 
   #drop(why: "malformed" | "badChecksum" | "withoutChecksum"): true {
@@ -235,6 +291,10 @@ const endsOf = (remote: IpAddress, local: IpAddress): Ends => ({
   d2: local.w2,
   d3: local.w3,
 });
+
+/** True where a connected socket hears from its remote end wherever that reaches us. */
+const isEverywhere = (socket: UdpSocket): boolean =>
+  socket.connected && socket.interfaceIndex === 0 && socket.family === 0 && socket.localAddress === undefined;
 
 const isOn = (socket: UdpSocket, packet: Packet): boolean =>
   (socket.interfaceIndex === 0 || socket.interfaceIndex === packet.interface.index) &&

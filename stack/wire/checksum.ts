@@ -73,7 +73,8 @@ export const pseudo4 = (view: DataView, ipAt: number, protocol: number, length: 
 export const pseudo6 = (view: DataView, ipAt: number, nextHeader: number, length: number): number =>
   sum(view, ipAt + ADDRESSES6, 2 * IPV6_BYTES, nextHeader + (length & HALF_MASK) + (length >>> HALF_BITS));
 
-const halves = (word: number): number => (word >>> HALF_BITS) + (word & HALF_MASK);
+/** The two halves of a word, added: how it enters a sum. */
+export const halves = (word: number): number => (word >>> HALF_BITS) + (word & HALF_MASK);
 
 const sumOfAddress = (address: IpAddress): number =>
   // The mapped prefix is no part of an IPv4 pseudo-header.

@@ -2,7 +2,7 @@
  * IPv4 headers (RFC 791): judged once, then read and written in place, or as records with their options.
  */
 import { IpAddress } from "./address.ts";
-import { finish, fold, sum, update16 } from "./checksum.ts";
+import { finish, fold, halves, sum, update16 } from "./checksum.ts";
 import { MAX_UINT16, MAX_UINT8, requireInteger } from "./fields.ts";
 import {
   checkOptionRecords,
@@ -37,6 +37,10 @@ const WORDS_MASK = 0xf;
 /** The length field counts words of four bytes. */
 const WORD_SHIFT = 2;
 const LEAST_WORDS = HEADER_BYTES >> WORD_SHIFT;
+/** Version 4 and five words. */
+const FIRST_BYTE = (VERSION << VERSION_SHIFT) | LEAST_WORDS;
+const BYTE_BITS = 8;
+const HALF_BITS = 16;
 const DSCP_SHIFT = 2;
 const ECN_MASK = 3;
 /** "Don't fragment" and "more fragments" above an offset in units of eight bytes. */
@@ -139,7 +143,11 @@ export const setChecksum = (view: DataView, at: number): void => {
   view.setUint16(at + CHECKSUM, finish(sum(view, at, headerBytes(view, at))));
 };
 
-/** Writes a header without options, its checksum too. `flags` as in `setFragment`; addresses are int32 words. */
+/**
+ * Writes a header without options, its checksum too. `flags` as in `setFragment`; addresses are int32 words.
+ *
+ * In whole words, and without reading what was just written: a load that spans several fresh stores waits for them.
+ */
 export const writeHeader = (
   view: DataView,
   at: number,
@@ -152,16 +160,18 @@ export const writeHeader = (
   sourceWord: number,
   destinationWord: number,
 ): void => {
-  view.setUint8(at + VERSION_LENGTH, (VERSION << VERSION_SHIFT) | LEAST_WORDS);
-  view.setUint8(at + TYPE_OF_SERVICE, typeOfService);
-  view.setUint16(at + TOTAL_LENGTH, totalLength);
-  view.setUint16(at + IDENTIFICATION, identification);
-  view.setUint16(at + FLAGS_OFFSET, flags);
-  view.setUint8(at + TTL, ttl);
-  view.setUint8(at + PROTOCOL, protocol);
+  const service = (FIRST_BYTE << BYTE_BITS) | (typeOfService & MAX_UINT8);
+  const hops = ((ttl & MAX_UINT8) << BYTE_BITS) | (protocol & MAX_UINT8);
+  const length = totalLength & MAX_UINT16;
+  const id = identification & MAX_UINT16;
+  const checksum = finish(
+    service + length + id + flags + hops + halves(sourceWord) + halves(destinationWord),
+  );
+  view.setInt32(at + VERSION_LENGTH, (service << HALF_BITS) | length);
+  view.setInt32(at + IDENTIFICATION, (id << HALF_BITS) | flags);
+  view.setInt32(at + TTL, (hops << HALF_BITS) | checksum);
   view.setInt32(at + SOURCE, sourceWord);
   view.setInt32(at + DESTINATION, destinationWord);
-  setChecksum(view, at);
 };
 
 /** Turns the packet around. The checksum stays right: the sum does not know the order of its parts. */

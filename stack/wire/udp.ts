@@ -1,7 +1,7 @@
 /**
  * UDP datagrams (RFC 768): ports, length, and a checksum that may be absent over IPv4 or half done by a virtual device.
  */
-import { finish, fold, isPartial, sum } from "./checksum.ts";
+import { finish, fold, halves, isPartial, sum } from "./checksum.ts";
 import { MAX_UINT16, readBytes, requireInteger, writeBytes } from "./fields.ts";
 
 export const SOURCE_PORT = 0;
@@ -13,6 +13,7 @@ export const HEADER_BYTES = CHECKSUM + 2;
 /** What is sent in place of 0, which would say that there is no checksum (RFC 768). */
 const ZERO_SENT_AS = 0xffff;
 const WHOLE_SUM = 0xffff;
+const HALF_BITS = 16;
 
 /** What `check` and `verify` find wrong. */
 export const BAD = {
@@ -47,6 +48,11 @@ export const destinationPort = (view: DataView, at: number): number => view.getU
 export const length = (view: DataView, at: number): number => view.getUint16(at + LENGTH);
 export const checksum = (view: DataView, at: number): number => view.getUint16(at + CHECKSUM);
 
+/** Both ports: the source in the upper half. Int32. */
+export const portsWord = (view: DataView, at: number): number => view.getInt32(at + SOURCE_PORT);
+/** Length, in the upper half, and checksum. Int32. */
+export const lengthWord = (view: DataView, at: number): number => view.getInt32(at + LENGTH);
+
 export const setSourcePort = (view: DataView, at: number, value: number): void =>
   view.setUint16(at + SOURCE_PORT, value);
 export const setDestinationPort = (view: DataView, at: number, value: number): void =>
@@ -58,9 +64,12 @@ export const setChecksum = (view: DataView, at: number, value: number): void =>
 
 /** One of `VERIFIED`, or `BAD.checksum`. `length` is the datagram's, and part of the pseudo-header's sum too. */
 export const verify = (view: DataView, at: number, pseudoSum: number, length: number): number => {
-  const field = view.getUint16(at + CHECKSUM);
+  const rest = lengthWord(view, at);
+  const field = rest & MAX_UINT16;
   if (field === 0) return VERIFIED.absent;
-  if (fold(sum(view, at, length, pseudoSum)) === WHOLE_SUM) return VERIFIED.whole;
+  const header = halves(portsWord(view, at)) + halves(rest);
+  const whole = sum(view, at + HEADER_BYTES, length - HEADER_BYTES, pseudoSum + header);
+  if (fold(whole) === WHOLE_SUM) return VERIFIED.whole;
   return isPartial(field, pseudoSum) ? VERIFIED.partial : BAD.checksum;
 };
 
@@ -69,6 +78,25 @@ export const writeChecksum = (view: DataView, at: number, pseudoSum: number, len
   view.setUint16(at + CHECKSUM, 0);
   const whole = finish(sum(view, at, length, pseudoSum));
   view.setUint16(at + CHECKSUM, whole === 0 ? ZERO_SENT_AS : whole);
+};
+
+/**
+ * Writes the four fields in front of the payload that lies there already, the checksum over it too.
+ *
+ * In whole words, and without reading what was just written: a load that spans several fresh stores waits for them.
+ */
+export const writeInFront = (
+  view: DataView,
+  at: number,
+  sourcePort: number,
+  destinationPort: number,
+  length: number,
+  pseudoSum: number,
+): void => {
+  const header = sourcePort + destinationPort + length;
+  const whole = finish(sum(view, at + HEADER_BYTES, length - HEADER_BYTES, pseudoSum + header));
+  view.setInt32(at + SOURCE_PORT, (sourcePort << HALF_BITS) | destinationPort);
+  view.setInt32(at + LENGTH, (length << HALF_BITS) | (whole === 0 ? ZERO_SENT_AS : whole));
 };
 
 /** Writes the four fields. */

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../../stack/device/random.ts";
-import { FlowTable } from "../../stack/udp/flow-table.ts";
+import { FlowTable, MAX_TAG, portsOf } from "../../stack/udp/flow-table.ts";
+import { HandlerNumbers, NO_HANDLER } from "../../stack/udp/handler-numbers.ts";
 import { type Listener, MAX_SHARING, Ports } from "../../stack/udp/ports.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 
@@ -27,6 +28,8 @@ const seat = (
     r2: remote?.w2 ?? 0,
     r3: remote?.w3 ?? 0,
     remotePort: more.remotePort ?? 0,
+    receivedDatagrams: 0,
+    receivedBytes: 0,
   };
 };
 
@@ -34,7 +37,7 @@ const find = (ports: Ports<Seat>, from: string, fromPort: number, to: string, po
   const s = IpAddress.parse(from);
   const d = IpAddress.parse(to);
   const ends = { s0: s.w0, s1: s.w1, s2: s.w2, s3: s.w3, d0: d.w0, d1: d.w1, d2: d.w2, d3: d.w3 };
-  return ports.find(ends, fromPort, port)?.name;
+  return ports.find(ends, portsOf(fromPort, port))?.name;
 };
 
 describe("ports", () => {
@@ -128,7 +131,7 @@ describe("a table of flows", () => {
       if (!model.has(keyOf(one))) model.set(keyOf(one), one);
     }
     const look = (one: Seat): Seat | undefined =>
-      ports.flow(53, one.r0, one.r1, one.r2, one.r3, one.remotePort);
+      ports.flows.find(one.r0, one.r1, one.r2, one.r3, portsOf(one.remotePort, 53));
     for (const one of model.values()) if (look(one) !== one) throw new Error(`lost ${keyOf(one)}`);
     let gone = 0;
     for (const [key, one] of model) {
@@ -144,32 +147,111 @@ describe("a table of flows", () => {
     for (let i = 0; i < 1000; i++) expect(look(draw())).toBeUndefined();
   });
 
-  test("any order of coming and going is that of a map", () => {
-    const key = fc.record({ w: fc.nat(7), port: fc.nat(3) });
+  test("any order of coming and going is that of a map, with tags, numbers and counts", () => {
+    const key = fc.record({ w: fc.nat(7), port: fc.nat(3), tag: fc.constantFrom(0, 1, MAX_TAG) });
+    const step = fc.tuple(fc.constantFrom("add", "delete", "count", "collect"), key);
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.boolean(), key), { maxLength: 200 }), fc.integer(), (steps, seed) => {
+      fc.property(fc.array(step, { maxLength: 200 }), fc.integer(), (steps, seed) => {
         const table = new FlowTable<Seat>(seed);
-        const model = new Map<string, Seat>();
-        for (const [add, { w, port }] of steps) {
+        const model = new Map<string, { seat: Seat; tag: number; number: number; datagrams: number }>();
+        const locate = (w: number, port: number): number => table.locate(0, 0, 0, w, portsOf(port, 1));
+        for (const [what, { w, port, tag }] of steps) {
           const name = `${w} ${port}`;
+          const held = model.get(name);
           const one = { ...seat(name, 1), r3: w, remotePort: port };
-          if (add) {
-            expect(table.add(one)).toBe(!model.has(name));
-            if (!model.has(name)) model.set(name, one);
-          } else {
+          if (what === "add") {
+            expect(table.add(one, tag)).toBe(held === undefined);
+            const number = table.numberAt(locate(w, port));
+            if (held === undefined) model.set(name, { seat: one, tag, number, datagrams: 0 });
+          } else if (held === undefined) expect(locate(w, port)).toBe(-1);
+          else if (what === "delete") {
             // Another object with the same key is not the one.
             expect(table.delete(one)).toBe(false);
-            const held = model.get(name);
-            if (held !== undefined) expect(table.delete(held)).toBe(true);
+            expect(table.delete(held.seat)).toBe(true);
+            expect([held.seat.receivedDatagrams, held.seat.receivedBytes]).toEqual([
+              held.datagrams,
+              held.datagrams * 10,
+            ]);
             model.delete(name);
+          } else if (what === "count") {
+            table.count(locate(w, port), 10);
+            held.datagrams += 1;
+          } else {
+            table.collect(held.seat);
+            expect(held.seat.receivedDatagrams).toBe(held.datagrams);
           }
           expect(table.size).toBe(model.size);
+          expect(table.hears(1)).toBe(model.size > 0);
         }
-        for (let w = 0; w < 8; w++)
-          for (let port = 0; port < 4; port++)
-            expect(table.find(0, 0, 0, w, port)).toBe(model.get(`${w} ${port}`));
-        expect(new Set(table.values())).toEqual(new Set(model.values()));
+        for (let w = 0; w < 8; w++) {
+          for (let port = 0; port < 4; port++) {
+            const held = model.get(`${w} ${port}`);
+            const at = locate(w, port);
+            expect(table.find(0, 0, 0, w, portsOf(port, 1))).toBe(held?.seat);
+            if (held === undefined) expect(at).toBe(-1);
+            else expect([table.tagAt(at), table.numberAt(at)]).toEqual([held.tag, held.number]);
+            if (held !== undefined) expect(table.flowOf(held.number)).toBe(held.seat);
+          }
+        }
+        expect(new Set(table.values())).toEqual(new Set([...model.values()].map((held) => held.seat)));
       }),
     );
+  });
+
+  test("counts go on beyond the words of a slot", () => {
+    const table = new FlowTable<Seat>(1);
+    const one = { ...seat("one", 53), r3: 9, remotePort: 9 };
+    table.add(one, 0);
+    const at = table.locate(0, 0, 0, 9, portsOf(9, 53));
+    const LONGEST = 65_507;
+    const TIMES = 200_000;
+    for (let i = 0; i < TIMES; i++) table.count(at, LONGEST);
+    table.collect(one);
+    expect([one.receivedDatagrams, one.receivedBytes]).toEqual([TIMES, TIMES * LONGEST]);
+    expect(one.receivedBytes).toBeGreaterThan(2 ** 33);
+  });
+
+  test("what was noted is what is read, however much it is", () => {
+    const table = new FlowTable<Seat>(1);
+    const FLOWS = 20_000;
+    for (let i = 1; i <= FLOWS; i++) table.add({ ...seat("", 53), r0: i, r3: i, remotePort: 9 }, 0);
+    expect(table.large).toBe(true);
+    // A slot that is its key's home begins with the key.
+    const home = Array.from({ length: FLOWS }, (_, i) => i + 1).find((i) => {
+      table.note(i, 0, 0, i, portsOf(9, 53));
+      table.reach();
+      return table.reached === i;
+    });
+    expect(home).toBeDefined();
+    for (let i = 0; i < 1001; i++) table.note(home!, 0, 0, home!, portsOf(9, 53));
+    table.reach();
+    expect(table.reached).toBe(home!);
+    table.reach();
+    expect(table.reached).toBe(0);
+  });
+});
+
+describe("numbers for handlers", () => {
+  const handlers = Array.from({ length: 4 }, () => () => {});
+
+  test("one for each handler, for as long as anybody uses it", () => {
+    const numbers = new HandlerNumbers(3);
+    const [a, b, c, d] = handlers;
+    const first = numbers.take(a!);
+    expect(first).not.toBe(NO_HANDLER);
+    expect(numbers.take(a!)).toBe(first);
+    const second = numbers.take(b!);
+    expect(new Set([NO_HANDLER, first, second]).size).toBe(3);
+    expect([numbers.handlers[first], numbers.handlers[second]]).toEqual([a, b]);
+    const third = numbers.take(c!);
+    // None is left for a fourth, and giving back nothing changes nothing.
+    expect(numbers.take(d!)).toBe(NO_HANDLER);
+    numbers.give(NO_HANDLER);
+    numbers.give(first);
+    expect(numbers.handlers[first]).toBe(a);
+    numbers.give(first);
+    expect(numbers.handlers[first]).toBeUndefined();
+    expect(numbers.take(d!)).toBe(first);
+    expect(numbers.handlers[third]).toBe(c);
   });
 });
