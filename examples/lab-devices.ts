@@ -8,7 +8,7 @@
 import { existsSync, mkdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./lab-exec.ts";
-import type { End, Plan } from "./lab-plan.ts";
+import { type End, isMiddle, type Plan } from "./lab-plan.ts";
 
 /** How many queues a device has: combined ones where its driver has those, else receive and transmit queues apart. */
 interface Channels {
@@ -88,7 +88,7 @@ const readDevice = (name: string): DeviceState => {
 
 /** How many queues each end of the plan is to have. */
 const queuesOf = (plan: Plan, end: End): number => {
-  const facing = end.side === "m" ? (end === plan.middle?.a ? "a" : "b") : end.side;
+  const facing = isMiddle(end.side) ? (end === plan.middle?.a ? "a" : "b") : end.side;
   return facing === "b" ? plan.queues.b : plan.queues.a;
 };
 

@@ -1,5 +1,8 @@
 /** What a lab consists of: names, addresses and settings, computed from the options. */
-export type Side = "a" | "m" | "b";
+export type Side = "a" | "m" | "n" | "b";
+
+/** True for the namespaces between the ends: "m", and "n" on the second path. */
+export const isMiddle = (side: Side): boolean => side === "m" || side === "n";
 
 /** Two interfaces of the namespace that a lab is made from, joined by a cable. */
 export interface Cable {
@@ -20,7 +23,10 @@ export interface LabOptions {
   readonly quiet?: boolean;
   /** True enters each end's address in the other's neighbour tables for good: no ARP, no neighbour solicitation. */
   readonly neighbours?: boolean;
-  /** True puts a third namespace between the ends: `va` - `ma` | `mb` - `vb`, nothing forwarding between `ma` and `mb`. */
+  /**
+   * True puts a third namespace between the ends: `va` - `ma` | `mb` - `vb`, nothing forwarding between `ma` and `mb`. With two
+   * pairs each has a namespace of its own in the middle: `va0` - `ma0` | `mb0` - `vb0` in "m", those of the second in "n".
+   */
   readonly middle?: boolean;
   /**
    * True gives each end of a lab with a middle a network of its own, and a router for all others (`End.gateways`), whose
@@ -71,6 +77,7 @@ export interface Plan {
   readonly pairs: readonly Pair[];
   readonly a: End;
   readonly b: End;
+  /** The inner ends of the first path. */
   readonly middle: { readonly a: End; readonly b: End } | undefined;
   readonly queues: { readonly a: number; readonly b: number };
   readonly mtu: number;
@@ -83,6 +90,8 @@ export interface Plan {
 
 /** One digit of the addresses names the pair, and no test needs more paths than that. */
 const MAX_PAIRS = 8;
+/** Middles have names of one letter, and a host that outlives a path needs one more. */
+const MAX_MIDDLES = 2;
 /** A veth may have 4096 queues; each costs memory, and machines that run tests have few cores. */
 const MAX_QUEUES = 64;
 /** ETH_MIN_MTU (include/uapi/linux/if_ether.h) and the largest MTU of veth (drivers/net/veth.c). */
@@ -101,6 +110,7 @@ const ROUTER = 254;
 const HEXADECIMAL = 16;
 /** Two ends, or four with a middle. */
 const ENDS_PER_PATH = 4;
+const CABLES_PER_MIDDLE = 2;
 
 const integer = (value: number, low: number, high: number, what: string): number => {
   if (!Number.isInteger(value) || value < low || value > high)
@@ -110,10 +120,10 @@ const integer = (value: number, low: number, high: number, what: string): number
 
 const vethNames = (middle: boolean, count: number): readonly Cable[] => {
   if (middle) {
-    return [
-      { a: "va", b: "ma" },
-      { a: "mb", b: "vb" },
-    ];
+    return Array.from({ length: count }, (_, i) => (count === 1 ? "" : String(i))).flatMap((path) => [
+      { a: `va${path}`, b: `ma${path}` },
+      { a: `mb${path}`, b: `vb${path}` },
+    ]);
   }
   if (count === 1) return [{ a: "va", b: "vb" }];
   return Array.from({ length: count }, (_, i) => ({ a: `va${i}`, b: `vb${i}` }));
@@ -138,12 +148,16 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
   if (!NAME.test(name)) throw new RangeError(`not a lab name: ${JSON.stringify(name)}`);
   const count = integer(options.pairs ?? 1, 1, MAX_PAIRS, "pairs");
   const middle = options.middle ?? false;
-  if (middle && count !== 1) throw new RangeError("a lab with a middle has one path");
+  if (middle && count > MAX_MIDDLES)
+    throw new RangeError(`a lab with a middle has ${MAX_MIDDLES} paths at most`);
+  if (middle && count > 1 && options.devices !== undefined)
+    throw new RangeError("a lab of devices with a middle has one path");
   if (options.keep === true && options.name === undefined)
     throw new RangeError("only a lab with a name can be kept");
   const routed = options.routed ?? false;
   if (routed && (!middle || options.neighbours === true))
     throw new RangeError("a routed lab has a middle, and finds its neighbours itself");
+  if (routed && count > 1) throw new RangeError("a routed lab has one path");
   const given = options.queues ?? 1;
   const each = typeof given === "number" ? { a: given, b: given } : given;
   const quiet = options.quiet ?? false;
@@ -154,9 +168,9 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
     side,
     namespace: `${name}-${side}`,
     name: on,
-    index: FIRST_INDEX + ENDS_PER_PATH * pair + (side === "m" ? 1 + host : host - 1),
+    index: FIRST_INDEX + ENDS_PER_PATH * pair + (isMiddle(side) ? 1 + host : host - 1),
     // Locally administered, so that no vendor's device has them; readable in a capture.
-    mac: `02:00:00:00:0${pair}:${side === "m" ? "c" : "a"}${host}`,
+    mac: `02:00:00:00:0${pair}:${isMiddle(side) ? "c" : "a"}${host}`,
     ipv4: addressed ? `10.77.${pair}.${host}` : "",
     ipv6: !addressed || withoutIpv6 ? "" : `${network6(pair)}${host}`,
     gateways: [
@@ -169,16 +183,24 @@ export const labTopology = (name: string, options: LabOptions): Plan => {
       ? vethNames(middle, count)
       : chooseCables(options.devices, middle ? 2 : count);
   const pairs: Pair[] = middle
-    ? [
-        { a: end("a", cables[0]!.a, 1, 0, true), b: end("m", cables[0]!.b, 1, 0, false) },
-        { a: end("m", cables[1]!.a, 2, 0, false), b: end("b", cables[1]!.b, 2, routed ? 1 : 0, true) },
-      ]
+    ? Array.from({ length: count }, (_, path) => path).flatMap((path) => {
+        const [near, far] = cables.slice(CABLES_PER_MIDDLE * path) as [Cable, Cable];
+        const side = path === 0 ? "m" : "n";
+        return [
+          { a: end("a", near.a, 1, path, true), b: end(side, near.b, 1, path, false) },
+          {
+            a: end(side, far.a, 2, path, false),
+            b: end("b", far.b, 2, routed ? 1 : path, true),
+          },
+        ];
+      })
     : cables.map((cable, i) => ({ a: end("a", cable.a, 1, i, true), b: end("b", cable.b, 2, i, true) }));
   const first = pairs[0]!;
   const last = middle ? pairs[1]! : first;
+  const middles = middle ? { m: `${name}-m`, ...(count === MAX_MIDDLES ? { n: `${name}-n` } : {}) } : {};
   return {
     name,
-    namespaces: { a: `${name}-a`, ...(middle ? { m: `${name}-m` } : {}), b: `${name}-b` },
+    namespaces: { a: `${name}-a`, ...middles, b: `${name}-b` },
     pairs,
     a: first.a,
     b: last.b,

@@ -1,6 +1,6 @@
 /** The shell script that makes a lab of a plan, and the one that removes it. */
 import { type DeviceState, returnLines, takeLines } from "./lab-devices.ts";
-import type { End, Pair, Plan } from "./lab-plan.ts";
+import { type End, isMiddle, type Pair, type Plan } from "./lab-plan.ts";
 
 /** 2 000 polls of a few milliseconds: a link comes up in one or two of them. */
 const UP_POLLS = 2000;
@@ -74,7 +74,7 @@ export const removalScript = (names: readonly string[]): string =>
   [...returnLines([...new Set(names.map(labOf))]), deletion(names)].join("\n");
 
 /** The lab that a namespace belongs to: its name without the side. */
-const labOf = (namespace: string): string => namespace.replace(/-[amb]$/, "");
+const labOf = (namespace: string): string => namespace.replace(/-[amnb]$/, "");
 
 const deletion = (names: readonly string[]): string =>
   `ip -force -batch - >/dev/null 2>&1 <<EOF || true\n${names.map((name) => `netns del ${name}`).join("\n")}\nEOF`;
@@ -82,7 +82,7 @@ const deletion = (names: readonly string[]): string =>
 const linkLine = (plan: Plan, { a, b }: Pair): string => {
   // Middle ends take the count of the side they face: a veth needs as many receive queues as its peer has transmit queues.
   const queues = (end: End, peer: End): string => {
-    const side = end.side === "m" ? peer.side : end.side;
+    const side = isMiddle(end.side) ? peer.side : end.side;
     const count = side === "b" ? plan.queues.b : plan.queues.a;
     return `numtxqueues ${count} numrxqueues ${count}`;
   };
@@ -112,8 +112,11 @@ const endLines = (plan: Plan, end: End): string[] => {
 
 /** The ends that `end` talks to as hosts: its peer, or the far side of the middle. */
 const farEnds = (plan: Plan, end: End): readonly End[] => {
-  if (end.side === "m") return [];
-  if (plan.middle !== undefined) return [end.side === "a" ? plan.b : plan.a];
+  if (isMiddle(end.side)) return [];
+  if (plan.middle !== undefined) {
+    const at = plan.pairs.findIndex((pair) => pair.a === end || pair.b === end);
+    return [end.side === "a" ? plan.pairs[at + 1]!.b : plan.pairs[at - 1]!.a];
+  }
   return plan.pairs.flatMap((pair) => (pair.a === end ? [pair.b] : pair.b === end ? [pair.a] : []));
 };
 

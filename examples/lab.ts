@@ -67,7 +67,7 @@ export class Lab {
     this.#plan = plan;
   }
 
-  /** The veth pairs or cables; with a middle, `pairs[0]` is `va`-`ma` and `pairs[1]` is `mb`-`vb`. */
+  /** The veth pairs or cables; with a middle, `pairs[0]` is `va`-`ma` and `pairs[1]` is `mb`-`vb`, then the second path's. */
   get pairs(): readonly Pair[] {
     return this.#plan.pairs;
   }
@@ -82,7 +82,7 @@ export class Lab {
     return this.#plan.b;
   }
 
-  /** The inner ends of a lab with a middle. */
+  /** The inner ends of a lab with a middle, of the first path. */
   get middle(): { readonly a: End; readonly b: End } | undefined {
     return this.#plan.middle;
   }
@@ -128,7 +128,7 @@ export class Lab {
 
   /** Removes the lab that was made with this fixed `name`; does nothing where there is none. */
   static remove(name: string): void {
-    const found = namespaces().filter((each) => /-[amb]$/.test(each) && each.slice(0, -2) === name);
+    const found = namespaces().filter((each) => /-[amnb]$/.test(each) && each.slice(0, -2) === name);
     if (found.length > 0) run(["sh", "-c", removalScript(found)], { check: false });
   }
 
@@ -204,7 +204,7 @@ const freeName = (): string => {
 /** Namespaces of labs whose process no longer exists. */
 const staleNamespaces = (): string[] =>
   namespaces().filter((name) => {
-    const pid = /^mr-(\d+)-\d+-[amb]$/.exec(name)?.[1];
+    const pid = /^mr-(\d+)-\d+-[amnb]$/.exec(name)?.[1];
     return pid !== undefined && !existsSync(`/proc/${pid}`);
   });
 
