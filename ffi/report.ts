@@ -8,9 +8,11 @@ import { Injector } from "./xdp/inject.ts";
 import type { SocketHost } from "./xsk/socket.ts";
 import type { Umem } from "./xsk/umem.ts";
 
-/** A link change, or a queue that the kernel has stopped serving. */
+/** A link change, or a queue that the kernel has stopped serving, or serves again. */
 export type DeviceEvent =
-  LinkChange | { readonly kind: "stalled"; readonly queue: number; readonly reason: string };
+  | LinkChange
+  | { readonly kind: "stalled"; readonly queue: number; readonly reason: string }
+  | { readonly kind: "recovered"; readonly queue: number };
 
 /** Events that wait to be taken; a queue that stalls without end must not grow this without end. */
 const MAX_WAITING_EVENTS = 64;
@@ -63,6 +65,10 @@ export class SocketReports implements SocketHost {
 
   stalled(queue: number, reason: string): void {
     if (this.#events.length < MAX_WAITING_EVENTS) this.#events.push({ kind: "stalled", queue, reason });
+  }
+
+  recovered(queue: number): void {
+    if (this.#events.length < MAX_WAITING_EVENTS) this.#events.push({ kind: "recovered", queue });
   }
 
   unbound(reason: string): void {

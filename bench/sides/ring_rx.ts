@@ -62,7 +62,7 @@ const rings = {
 const socket = new XskSocket(
   { fd: -1, ...rings },
   umem,
-  { pass: () => false, stalled: () => undefined, unbound: () => undefined },
+  { pass: () => false, stalled: () => undefined, recovered: () => undefined, unbound: () => undefined },
   { index: 0, needWakeup: true, fillTarget: RING },
 );
 

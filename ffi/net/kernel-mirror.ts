@@ -21,7 +21,12 @@ import {
   type Tables,
 } from "./mirror-parts.ts";
 import type { TableStatistics } from "./mirror-table.ts";
-import { encodeNeighbour, encodeNeighbourUse, RTM_NEIGHBOUR } from "./neighbour-message.ts";
+import {
+  encodeNeighbour,
+  encodeNeighbourProbe,
+  encodeNeighbourUse,
+  RTM_NEIGHBOUR,
+} from "./neighbour-message.ts";
 import { AF_INET, NLM_F_NEW, requireFamily } from "./rtnetlink.ts";
 import type { SystemChange } from "./system-change.ts";
 import { dumpTable } from "./table-dump.ts";
@@ -128,21 +133,32 @@ export class KernelMirror {
     const [known] = table.records(keyOfAddress(interfaceIndex, address));
     // The kernel would take the permanence away from an entry that is used in this manner.
     if (known?.state === "permanent") return;
-    try {
-      this.#sockets.commands.request({
-        operation: `resolve neighbour ${address.toHex()} on interface ${interfaceIndex}`,
-        type: RTM_NEIGHBOUR.NEW,
-        flags: NLM_F_NEW.CREATE,
-        body: encodeNeighbourUse(interfaceIndex, address),
-      });
-    } catch (error) {
-      if (!(error instanceof SystemError) || error.errno === ERRNO.EPERM) throw error;
-      this.#unresolved += 1;
-      return;
-    }
+    const operation = `resolve neighbour ${address.toHex()} on interface ${interfaceIndex}`;
+    if (!this.#have(operation, NLM_F_NEW.CREATE, encodeNeighbourUse(interfaceIndex, address))) return;
     // The kernel does so without a word, and a second failure must differ from the first to be told.
     if (known === undefined || known.state === "failed" || known.state === "none")
       table.hear(beginsAsking(interfaceIndex, address));
+  }
+
+  /**
+   * Has the kernel ask a neighbour that it knows, now, at its Ethernet address: up to `ucast_solicit` times, `retrans_time_ms`
+   * apart. A change to "reachable" is told then, also where it was that before, or one to "failed". False, counted, where the kernel
+   * refuses; false for what it does not know and for permanent entries, which it asks nothing. Throws as `resolve` does.
+   */
+  probe(interfaceIndex: number, address: Uint8Array): boolean {
+    requireIndex(interfaceIndex);
+    const family = requireFamily(address);
+    if (!this.#open) return false;
+    const table = family === AF_INET ? this.#tables.neighbours4 : this.#tables.neighbours6;
+    const key = keyOfAddress(interfaceIndex, address);
+    const [known] = table.records(key);
+    if (known?.mac === undefined || known.state === "permanent") return false;
+    const operation = `probe neighbour ${address.toHex()} on interface ${interfaceIndex}`;
+    // Without NLM_F_REPLACE, with which the kernel would forget that a neighbour is a router.
+    if (!this.#have(operation, 0, encodeNeighbourProbe(interfaceIndex, address))) return false;
+    // Question and answer may both be over when we look, and the state what it was.
+    table.tellAgain(key);
+    return true;
   }
 
   /**
@@ -179,6 +195,18 @@ export class KernelMirror {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Has the kernel do something with a neighbour; false, counted, where it refuses. */
+  #have(operation: string, flags: number, body: Uint8Array): boolean {
+    try {
+      this.#sockets.commands.request({ operation, type: RTM_NEIGHBOUR.NEW, flags, body });
+      return true;
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.errno === ERRNO.EPERM) throw error;
+      this.#unresolved += 1;
+      return false;
+    }
   }
 
   #take(): SystemChange | undefined {

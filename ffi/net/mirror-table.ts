@@ -43,6 +43,8 @@ export class MirrorTable<R> {
   readonly #told = new Map<string, SystemChange>();
   /** Keys that may differ from what was told. */
   readonly #changed = new Set<string>();
+  /** Keys whose next notification is told even where it ends where it began. */
+  readonly #again = new Set<string>();
   #dump: Dump<R> | undefined;
   /** What the last dump lacked, if it was crossed. */
   #lacking: ReadonlySet<string> = new Set();
@@ -108,6 +110,11 @@ export class MirrorTable<R> {
     if (doubtful) this.#stale = true;
   }
 
+  /** Something was asked about a held key whose answer counts, also one that says the same as before. */
+  tellAgain(key: string): void {
+    this.#again.add(key);
+  }
+
   /** A dump begins: notifications before this moment have been heard. */
   begin(): void {
     this.#dump = { found: new Map(), touched: new Set(), crossed: false };
@@ -157,10 +164,11 @@ export class MirrorTable<R> {
   take(): SystemChange | undefined {
     for (const key of this.#changed) {
       this.#changed.delete(key);
+      const isAwaited = this.#again.delete(key);
       const before = this.#told.get(key);
       const now = this.kind.tell(this.records(key));
       if (now !== undefined) {
-        if (before !== undefined && Bun.deepEquals(now, before)) continue;
+        if (!isAwaited && before !== undefined && Bun.deepEquals(now, before)) continue;
         this.#told.set(key, now);
         return now;
       }

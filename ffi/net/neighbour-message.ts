@@ -120,6 +120,13 @@ export const encodeNeighbour = (record: NeighbourRecord): Uint8Array =>
 export const encodeNeighbourUse = (interfaceIndex: number, address: Uint8Array): Uint8Array =>
   encode({ interface: interfaceIndex, address, mac: undefined }, NUD.NONE, NTF.USE);
 
+/**
+ * The body of an RTM_NEWNEIGH that has the kernel ask a neighbour, whose Ethernet address it knows, at that address whether it
+ * is there: `__neigh_update` starts the timer of NUD_PROBE at once. Throws TypeError for addresses of other lengths.
+ */
+export const encodeNeighbourProbe = (interfaceIndex: number, address: Uint8Array): Uint8Array =>
+  encode({ interface: interfaceIndex, address, mac: undefined }, NUD.PROBE, 0);
+
 const encode = (
   { interface: index, address, mac }: Pick<NeighbourRecord, "interface" | "address" | "mac">,
   state: number,

@@ -16,6 +16,8 @@ export interface SocketHost {
   pass(queue: number, at: number, lengthBytes: number): boolean;
   /** Something is wrong with this queue that counters alone would hide. */
   stalled(queue: number, reason: string): void;
+  /** Frames of a queue that was reported as stalled complete again. */
+  recovered(queue: number): void;
   /** The interface has gone from under the socket. */
   unbound(reason: string): void;
 }

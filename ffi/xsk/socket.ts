@@ -13,13 +13,14 @@ import {
   MSG_DONTWAIT,
   XDP_PKT_CONTD,
 } from "../sys/abi.ts";
-import { ERRNO, errno, errnoName } from "../sys/errno.ts";
+import { ERRNO, errno } from "../sys/errno.ts";
 import { recvfrom, sendto, usleep, word } from "../sys/libc.ts";
 import { absentConsumer, absentProducer } from "./absent.ts";
 import type { BurstColumns, SocketHost } from "./host.ts";
 import { MAX_PACKET_CHUNKS, refuseLong } from "./long-packet.ts";
 import { ConsumerRing, ProducerRing } from "./ring.ts";
 import type { LetGo } from "./departed.ts";
+import { Stall } from "./stall.ts";
 import { closeRaw, readStatistics, type RawSocket, US_PER_MS, type XdpStatistics } from "./setup.ts";
 import { freshCounters, type SocketStatistics } from "./statistics.ts";
 import { LENT, type Member, type Outstanding, type Umem } from "./umem.ts";
@@ -35,8 +36,6 @@ export interface SocketOptions {
 
 /** Fewer chunks than this are not worth a store that the kernel's core has to fetch. */
 const REFILL_BATCH = 16;
-/** Kicks in a row without the kernel taking one descriptor, after which the queue is reported as stalled. */
-const STALL_KICKS = 1000;
 /** How long a close waits for packets that are being sent from a copy, which on a working device takes microseconds. */
 const COPY_SENT_MS = 20;
 const NOTHING = word(0);
@@ -65,8 +64,7 @@ export class XskSocket implements Member {
   #zeroCopy = false;
   #fillOut = 0;
   #txOut = 0;
-  #idleKicks = 0;
-  #oddKicks = 0;
+  readonly #stall: Stall;
   #watch: (() => LetGo) | undefined;
   readonly #counts = freshCounters();
 
@@ -76,6 +74,7 @@ export class XskSocket implements Member {
     this.umem = umem;
     this.#host = host;
     this.index = options.index;
+    this.#stall = new Stall(options.index, host);
     this.needWakeup = options.needWakeup;
     this.fillTarget = raw.rx === undefined ? 0 : Math.min(options.fillTarget, raw.fill.layout.size);
     this.#refillBatch = Math.max(1, Math.min(REFILL_BATCH, this.fillTarget >> 2));
@@ -120,6 +119,11 @@ export class XskSocket implements Member {
   /** What the kernel holds of ours: the levels of the rings, as this side knows them. */
   outstanding(): Outstanding {
     return { fill: this.#fillOut, tx: this.#txOut };
+  }
+
+  /** Chunks that were sent and are not completed. */
+  get inFlight(): number {
+    return this.#txOut;
   }
 
   receive(burst: BurstColumns): number {
@@ -332,6 +336,8 @@ export class XskSocket implements Member {
       completion.release(count);
       this.#txOut -= count - forged;
       this.#counts.completionForged += forged;
+      // A copy may be completed though no other can be made: there the taking of descriptors is the sign.
+      if (this.#zeroCopy) this.#stall.completed();
     }
   }
 
@@ -347,8 +353,8 @@ export class XskSocket implements Member {
       // With zero-copy one call wakes the driver, which takes descriptors in its own time, and asks again by the flag.
       if (this.#zeroCopy) return;
       // A copy is made inside the call or not at all.
-      if (left === pending) return this.#countIdleKick(code);
-      this.#idleKicks = 0;
+      if (left === pending) return this.#stall.idle(code);
+      this.#stall.moved();
       pending = left;
     }
   }
@@ -359,21 +365,14 @@ export class XskSocket implements Member {
       this.#counts.txDropped += 1;
       return true;
     }
-    if (code === ERRNO.ENETDOWN) this.#counts.txLinkDown += 1;
-    else if (code === ERRNO.ENOBUFS) this.#counts.txNoBuffers += 1;
+    if (code === ERRNO.ENETDOWN) {
+      this.#counts.txLinkDown += 1;
+      this.#stall.linkDown();
+    } else if (code === ERRNO.ENOBUFS) this.#counts.txNoBuffers += 1;
     else if (code === ERRNO.ENXIO)
       this.#host.unbound("it was deleted or moved: the kernel has unbound the socket");
-    else if (this.#oddKicks++ % STALL_KICKS === 0)
-      this.#host.stalled(this.index, `sendto: ${errnoName(code)}`);
+    else this.#stall.odd(code);
     return false;
-  }
-
-  #countIdleKick(code: number): void {
-    this.#idleKicks += 1;
-    if (this.#idleKicks % STALL_KICKS !== 0) return;
-    const why =
-      code === 0 ? "sendto succeeds but sends nothing; has the device this transmit queue?" : errnoName(code);
-    this.#host.stalled(this.index, `${STALL_KICKS} wakeups moved no descriptor: ${why}`);
   }
 
   #refill(): void {

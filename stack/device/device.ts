@@ -86,13 +86,18 @@ export interface Queue {
    * False, with the owner unchanged and the counter of full rings raised, when there is no slot.
    */
   send(address: number, length: number, more: boolean): boolean;
+  /** Chunks that were sent and are not completed: nobody knows yet whether they left. A queue that can't say leaves it out. */
+  readonly inFlight?: number;
   /** Hands a copy of one packet to the operating system's own stack; false where that is not possible (counted). */
   pass(address: number, length: number): boolean;
   /** The end of a burst: submits what was sent, wakes the kernel if it asks, collects completions, refills. */
   flush(): void;
 }
 
-/** What happened to a device's link. `gone` is final: the device no longer exists here. */
+/**
+ * What happened to a device's link. A queue that "stalled" takes frames and completes none, until it has "recovered" or the
+ * link comes up anew. `gone` is final: the device no longer exists here.
+ */
 export type LinkEvent =
   | { readonly kind: "up" }
   | { readonly kind: "down" }
@@ -100,6 +105,7 @@ export type LinkEvent =
   | { readonly kind: "address"; readonly mac: Uint8Array }
   | { readonly kind: "renamed"; readonly name: string }
   | { readonly kind: "stalled"; readonly queue: number; readonly reason: string }
+  | { readonly kind: "recovered"; readonly queue: number }
   | { readonly kind: "gone"; readonly reason: string };
 
 /** Counters of a device since it was opened, in packets unless the name says otherwise. */

@@ -56,6 +56,10 @@ export class FaultyQueue implements Queue {
     return Math.min(this.#rx.nextDueMs, this.#tx.nextDueMs);
   }
 
+  get inFlight(): number {
+    return this.#inner.inFlight ?? 0;
+  }
+
   receive(burst: Burst): number {
     if (!this.#device.open) return 0;
     if (this.#ready.length === 0) this.#admit();

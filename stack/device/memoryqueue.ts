@@ -66,6 +66,10 @@ export class MemoryQueue implements Queue, ChunkHolder {
     return this.#tx.count;
   }
 
+  get inFlight(): number {
+    return this.#tx.count;
+  }
+
   receive(burst: Burst): number {
     const rx = this.#rx;
     let count = this.#lendShort(burst);

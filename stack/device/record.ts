@@ -90,6 +90,10 @@ class RecordedQueue implements Queue {
     this.#tx = taps.tx;
   }
 
+  get inFlight(): number {
+    return this.#inner.inFlight ?? 0;
+  }
+
   receive(burst: Burst): number {
     const count = this.#inner.receive(burst);
     for (let i = 0, first = 0; this.#rx && i < count; i++) {

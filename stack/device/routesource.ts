@@ -105,6 +105,11 @@ export interface RouteSource {
   next(): SystemChange | undefined;
   /** Asks the system to find out, or confirm, a neighbour's Ethernet address; the answer comes as a change. */
   resolve(interfaceIndex: number, address: Uint8Array): void;
+  /**
+   * Asks the system to ask a neighbour that it knows, at once, whether it is still there, however sure it is: the answer comes
+   * as a change to "reachable", also where it was that before, or "failed". False where it can't.
+   */
+  probe?(interfaceIndex: number, address: Uint8Array): boolean;
   /** Has the system join a group (4 or 16 bytes) on an interface, so that routers and the card let its packets through. */
   joinGroup(interfaceIndex: number, group: Uint8Array): void;
   leaveGroup(interfaceIndex: number, group: Uint8Array): void;

@@ -12,6 +12,7 @@ import type { Link } from "./link.ts";
 import { silent } from "./loopback-life.ts";
 import { MirroredNeighbours } from "./neighbours/mirrored-neighbours.ts";
 import { Groups } from "./groups/multicast.ts";
+import { Answers, type Inquiry } from "./neighbours/inquiry.ts";
 import type { NeighbourIo } from "./neighbours/neighbour.ts";
 import type { BesideOptions } from "./options.ts";
 import type { Parked } from "./parked.ts";
@@ -32,6 +33,7 @@ export class BesideLife implements EventSource {
   readonly #book: AddressBook;
   readonly #neighbours4: MirroredNeighbours<Parked>;
   readonly #neighbours6: MirroredNeighbours<Parked>;
+  readonly #answers = new Answers();
 
   constructor(index: number, link: Link, options: BesideOptions, host: LifeHost) {
     const { environment } = host;
@@ -71,6 +73,7 @@ export class BesideLife implements EventSource {
         membership: (group, joined) => this.#membership(group, joined),
       }),
       protocols: undefined,
+      inquiry: this.#inquiry(),
     });
   }
 
@@ -104,9 +107,29 @@ export class BesideLife implements EventSource {
     };
   }
 
+  /** Questions that the kernel puts, when it finds time to; its table tells of the answers, where they change something. */
+  #inquiry(): Inquiry {
+    return {
+      ask: (address, mac) => {
+        const { w0, w1, w2, w3, family } = address;
+        const neighbours = family === 4 ? this.#neighbours4 : this.#neighbours6;
+        // Nobody asks for what was set for good.
+        if (neighbours.lookup(w0, w1, w2, w3)?.state === "permanent") return false;
+        const bytes = address.toBytes();
+        if (mac !== undefined && this.#source.probe !== undefined)
+          return this.#source.probe(this.#systemIndex, bytes);
+        this.#source.resolve(this.#systemIndex, bytes);
+        return true;
+      },
+      listen: (address, heard) => this.#answers.listen(address, heard),
+    };
+  }
+
   #address(change: Change<"address">): void {
     if (change.interface !== this.#systemIndex) return;
     const address = IpAddress.fromBytes(change.address);
+    // A service address is here whatever the kernel makes of it.
+    if (this.#book.find(address)?.origin === "service") return;
     if (!change.present) {
       this.#book.remove(address);
       return;
@@ -128,6 +151,7 @@ export class BesideLife implements EventSource {
     }
     const mac = change.mac === undefined ? undefined : MacAddress.fromBytes(change.mac);
     neighbours.mirror(address, mac, change.state, change.router);
+    if (change.state === "reachable") this.#answers.tell(address, mac);
   }
 
   /** Routes out of this interface, and those that refuse; of several hops each is a route. */

@@ -161,17 +161,22 @@ export class PortClaims {
   }
 }
 
-/** "taken" where a program has the port; undefined where nothing is to be kept: groups are shared, other addresses not there. */
+/**
+ * "taken" where a program has the port; undefined where nothing is to be kept: groups are shared, other addresses not there, and
+ * of service addresses the kernel knows nothing.
+ */
 const reserve = (
   on: Interface,
   { ports, interface: index }: BesideOptions,
   { protocol, address, port }: PortClaim,
 ): Reservation | "taken" | undefined => {
   if (ports === undefined || protocol !== PROTOCOL.UDP || address?.multicast === true) return undefined;
-  if (address !== undefined && !on.hasAddress(address.w0, address.w1, address.w2, address.w3))
-    return undefined;
+  if (address !== undefined && !isKernels(on, address)) return undefined;
   return ports.reserve(address?.toBytes(), port, index) ?? "taken";
 };
+
+const isKernels = (on: Interface, { w0, w1, w2, w3 }: IpAddress): boolean =>
+  on.hasAddress(w0, w1, w2, w3) && on.addresses.findWords(w0, w1, w2, w3)?.origin !== "service";
 
 const keyOf = (protocol: number, address: IpAddress | undefined, port: number): string =>
   `${protocol} ${address?.toString() ?? "*"} ${port}`;

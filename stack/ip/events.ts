@@ -8,7 +8,9 @@ import type { AddressChange, InterfaceAddress } from "./addresses/addresses.ts";
 import type { DhcpLease } from "./dhcp/dhcp-lease.ts";
 import type { NeighbourState } from "./neighbours/neighbour.ts";
 import type { Resolvers } from "./slaac/resolvers.ts";
+import type { PathChange } from "./paths/path.ts";
 import type { Route } from "./routes/routes.ts";
+import type { ServiceMove } from "./service/service-address.ts";
 import type { IpAddress } from "../wire/address.ts";
 import type { MacAddress } from "../wire/mac.ts";
 
@@ -45,9 +47,14 @@ export interface HostNeighbourEvent extends OfInterface {
   readonly mac: MacAddress | undefined;
 }
 
-/** The way to a destination carries less, or again more. */
-export interface HostPathEvent extends LoopEvent {
+/** A path came, or lives or dies by now. */
+export interface HostPathEvent extends LoopEvent, PathChange {
   readonly kind: "path";
+}
+
+/** The way to a destination carries less, or again more. */
+export interface HostPathMtuEvent extends LoopEvent {
+  readonly kind: "path-mtu";
   readonly destination: IpAddress;
   /** Bytes that the path carries; 0 where nothing is known any more. */
   readonly mtu: number;
@@ -66,12 +73,19 @@ export interface HostResolversEvent extends OfInterface {
   readonly resolvers: Resolvers;
 }
 
+/** Another interface speaks for a service address on its link than before. */
+export interface HostServiceEvent extends OfInterface, ServiceMove {
+  readonly kind: "service";
+}
+
 export type HostEvent =
   | HostLinkEvent
   | HostAddressEvent
   | HostRouteEvent
   | HostNeighbourEvent
   | HostPathEvent
+  | HostPathMtuEvent
   | HostLeaseEvent
   | HostResolversEvent
+  | HostServiceEvent
   | SoftErrorEvent;

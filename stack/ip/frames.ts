@@ -125,12 +125,13 @@ export class Frames {
       return;
     }
     const ipAt = at + link.linkBytes;
+    if (on.interceptor !== undefined && !toMany && on.interceptor.take(on, frame, ipAt, type)) return;
     if (type === ETHERTYPE.IPV4)
       this.#host.input4.receive(on, this.#meant(on, frame), frame, ipAt, length - link.linkBytes, toMany);
     else if (type === ETHERTYPE.IPV6)
       this.#host.input6.receive(on, this.#meant(on, frame), frame, ipAt, length - link.linkBytes, toMany);
     else if (type === ETHERTYPE.ARP && on.protocols !== undefined)
-      on.protocols.receiveArp(view, ipAt, frame.head - link.linkBytes);
+      on.protocols.receiveArp(view, ipAt, frame.head - link.linkBytes, toMany);
     else if (on.life === "beside") this.#host.pass(on, frame);
     else link.counters.unknownType += 1;
   }

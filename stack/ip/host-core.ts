@@ -26,10 +26,13 @@ import type { InputPolicy, ProtocolHandler } from "./handlers.ts";
 import { HostNetwork } from "./host-network.ts";
 import { Icmp4 } from "./icmp/icmp4.ts";
 import { Icmp6 } from "./icmp/icmp6.ts";
+import { TransitReports } from "./icmp/transit-reports.ts";
 import { Input4 } from "./input4.ts";
 import { Input6 } from "./input6.ts";
 import type { Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
+import { HostPaths } from "./paths/paths.ts";
+import { pathSettings } from "./paths/path-options.ts";
 import { loopbackInterface } from "./loopback-life.ts";
 import { LookAhead } from "./look-ahead.ts";
 import type { HostOptions } from "./options.ts";
@@ -37,7 +40,9 @@ import { Output } from "./output.ts";
 import { RateLimiter } from "./icmp/rate-limit.ts";
 import { Reassembler } from "./fragments/reassembly.ts";
 import { Routing } from "./routing.ts";
+import { Services } from "./service/services.ts";
 import { Slots } from "./fragments/slots.ts";
+import { Strays } from "./strays.ts";
 
 const PROTOCOLS = 256;
 /** 2 MiB, in chunks of which 18, the most of one packet, hold the largest packet. */
@@ -46,14 +51,18 @@ const LOOPBACK_MEMORY = { chunkBytes: 4096, chunkCount: 512 };
 export class HostCore {
   readonly packet = new Packet();
   readonly routing: Routing;
+  readonly paths: HostPaths;
   readonly reassembler: Reassembler;
   readonly icmp4: Icmp4;
   readonly icmp6: Icmp6;
+  readonly transit: TransitReports;
   readonly echoes: Echoes;
+  readonly strays = new Strays();
   readonly network: HostNetwork;
   readonly claims: PortClaims;
   readonly loopback: Interface;
   readonly lifeHost: LifeHost;
+  readonly services: Services;
   readonly #loop: Loop;
   readonly #forwarder: Forwarder | undefined;
   readonly #frames = new Map<Device, Frames>();
@@ -71,8 +80,13 @@ export class HostCore {
     const environment = { timers: loop, random };
     this.routing = new Routing(environment, {
       route: (route, change) => this.#emit({ kind: "route", atMs: loop.now, route, change }),
-      path: (destination, mtu) => this.#emit({ kind: "path", atMs: loop.now, destination, mtu }),
+      pathMtu: (destination, mtu) => this.#emit({ kind: "path-mtu", atMs: loop.now, destination, mtu }),
+      hops: {
+        added: (hop) => this.paths.added(hop),
+        removed: (hop) => this.paths.removed(hop),
+      },
     });
+    this.paths = this.#makePaths(loop, options);
     this.reassembler = new Reassembler(environment, this.#reassemblyIo(), options.reassembly);
     const slots = new Slots(this.reassembler);
     const groups = new LoopbackOfGroups();
@@ -94,6 +108,7 @@ export class HostCore {
     };
     this.icmp4 = new Icmp4(icmpHost);
     this.icmp6 = new Icmp6(icmpHost);
+    this.transit = new TransitReports(this.icmp4, this.icmp6);
     this.#forwarder =
       options.forwarding === true
         ? new Forwarder(this.network, this.routing, this.icmp4, this.icmp6, this.reassembler)
@@ -104,11 +119,17 @@ export class HostCore {
     const policy = this.#policy();
     this.#input4 = new Input4(this.packet, policy, this.reassembler, slots, this.routing.ownOctets);
     this.#input6 = new Input6(this.packet, policy, this.reassembler, slots);
+    this.services = new Services(environment, {
+      standing: (on) => this.paths.standing(on.index),
+      moved: (move) => this.#emit({ kind: "service", atMs: loop.now, ...move }),
+    });
+    this.paths.listen(() => this.services.standingChanged());
     this.lifeHost = this.#lifeHost(environment, options.forwarding ?? false);
     const self = new LoopbackDevice(LOOPBACK_MEMORY);
     this.loopback = loopbackInterface(this.routing.nextIndex(self.name), self, environment);
     this.routing.add(this.loopback);
     this.framesOf(this.loopback.link.device).add(this.loopback);
+    this.services.join(this.loopback);
     groups.use(this.loopback);
   }
 
@@ -144,22 +165,36 @@ export class HostCore {
     return this.#own.has(event);
   }
 
+  /** True for the Ethernet address of another interface of this host than `on`, which has another. */
+  #isSibling(on: Interface, macHigh: number, macLow: number): boolean {
+    if (macHigh === on.link.macHigh && macLow === on.link.macLow) return false;
+    for (const { link, isLoopback } of this.routing.interfaces())
+      if (macHigh === link.macHigh && macLow === link.macLow && !isLoopback) return true;
+    return false;
+  }
+
   /** What happens to a link, for one interface on it. */
   linkChanged(on: Interface, change: LinkEvent): void {
     const { link } = on;
-    if (change.kind === "up" || change.kind === "down") {
-      link.up = change.kind === "up";
+    const { kind } = change;
+    if (kind === "up" || kind === "down") {
+      link.up = kind === "up";
       this.routing.routes.setUsable(on.index, link.up);
-      on.protocols?.linkChanged(link.up);
-    } else if (change.kind === "address" || change.kind === "mtu") {
-      link.followDevice();
-      if (change.kind === "address") on.protocols?.macChanged();
-    } else if (change.kind === "gone") link.up = false;
+    } else if (kind === "address" || kind === "mtu") link.followDevice();
+    else if (kind === "gone") link.up = false;
     this.routing.bump();
     this.#emit({ kind: "link", atMs: this.#loop.now, interface: on.index, name: on.name, change });
+    // Before all that is said on the link: what is to be sent goes elsewhere first.
+    this.paths.linkChanged(on.index, change);
+    if (kind === "up" || kind === "down") on.protocols?.linkChanged(link.up);
+    if (kind === "up" || kind === "down" || kind === "gone") this.services.linkChanged(on, link.up);
+    if (kind !== "address") return;
+    on.protocols?.macChanged();
+    this.services.macChanged(on);
   }
 
   close(): void {
+    this.paths.close();
     this.network.close();
     this.reassembler.close();
     this.loopback.close();
@@ -171,6 +206,20 @@ export class HostCore {
   #emit(event: HostEvent): void {
     this.#own.add(event);
     this.#loop.emit(event);
+  }
+
+  #makePaths(loop: Loop, options: HostOptions): HostPaths {
+    const { routing } = this;
+    return new HostPaths(
+      {
+        timers: loop,
+        routes: routing.routes,
+        interfaces: () => routing.interfaces(),
+        interfaceOf: (index) => routing.interfaceOf(index),
+        changed: (change) => this.#emit({ kind: "path", atMs: loop.now, ...change }),
+      },
+      pathSettings(options.paths),
+    );
   }
 
   #policy(): InputPolicy {
@@ -185,7 +234,8 @@ export class HostCore {
       isOurs: (packet) => this.#isOurs(packet),
       isForged: (packet) => {
         const { s0, s1, s2, s3 } = packet;
-        return this.routing.isForged(s0, s1, s2, s3, packet.interface as Interface);
+        const forged = this.routing.isForged(s0, s1, s2, s3, packet.interface as Interface);
+        return forged && !this.strays.returns(packet);
       },
       isMember: (packet) =>
         (packet.interface as Interface).groups.isJoined(packet.d0, packet.d1, packet.d2, packet.d3),
@@ -219,6 +269,7 @@ export class HostCore {
 
   #elsewhere(packet: Packet): void {
     const on = packet.interface as Interface;
+    if (this.strays.reflects(packet)) return;
     if (on.life === "beside") this.#handBack.pass(on, packet.frame!);
     else if (this.#forwarder === undefined || on.isLoopback) on.link.counters.notOurs += 1;
     else this.#forwarder.forward(packet);
@@ -281,8 +332,11 @@ export class HostCore {
       routes: this.routing.routes,
       network: this.network,
       changed: () => this.routing.bump(),
+      isSibling: (on, macHigh, macLow) => this.#isSibling(on, macHigh, macLow),
       addressChanged: (on, address, change) => {
         this.routing.bump();
+        this.services.addressChanged(address, change);
+        this.paths.addressesChanged(on);
         this.#emit({ kind: "address", ...of(on), address, change });
       },
       neighbourChanged: (on, { address, state, live, mac }) =>

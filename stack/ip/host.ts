@@ -8,8 +8,8 @@ import type { Frame } from "../device/frame.ts";
 import type { Random } from "../device/random.ts";
 import type { EventHandler } from "../loop/events.ts";
 import type { Loop } from "../loop/loop.ts";
-import type { Subscription } from "../loop/subscription.ts";
-import type { Network } from "../transport/network.ts";
+import { Handle, type Subscription } from "../loop/subscription.ts";
+import type { Network, Via } from "../transport/network.ts";
 import { UdpTransport, type UdpStatistics } from "../udp/udp.ts";
 import { type BurstOptions, DatagramBursts } from "../udp/bursts.ts";
 import type { DatagramHandler, UdpSocket } from "../udp/socket.ts";
@@ -18,13 +18,18 @@ import type { IpAddress } from "../wire/address.ts";
 import { BesideLife } from "./beside-life.ts";
 import { type IpStatistics, sumCounters } from "./counters.ts";
 import type { Echo, EchoHandlers } from "./icmp/echoes.ts";
+import type { TransitReports } from "./icmp/transit-reports.ts";
 import { HostCore } from "./host-core.ts";
 import type { HostEvent } from "./events.ts";
+import type { Interceptor } from "./interceptor.ts";
 import type { Interface } from "./interface.ts";
 import { Link } from "./link.ts";
 import { checkHostOptions, checkJoinOptions, type HostOptions, type JoinOptions } from "./options.ts";
 import { OwnLife } from "./own-life.ts";
+import type { Paths } from "./paths/paths.ts";
 import type { Route } from "./routes/routes.ts";
+import type { Strays } from "./strays.ts";
+import type { ServiceAddress, ServiceOptions, ServiceStatistics } from "./service/service-address.ts";
 
 export interface HostParts {
   readonly loop: Loop;
@@ -41,6 +46,7 @@ export interface HostStatistics {
   readonly reassembly: ReturnType<HostCore["reassembler"]["statistics"]>;
   readonly routes: ReturnType<HostCore["routing"]["routes"]["statistics"]>;
   readonly pathMtu: ReturnType<HostCore["routing"]["pathMtu"]["statistics"]>;
+  readonly services: ServiceStatistics;
 }
 
 export class Host {
@@ -57,6 +63,7 @@ export class Host {
     this.#udp = new UdpTransport(this.#core.network, this.#core.packet);
     this.#core.install(this.#udp);
     this.#serve(this.#core.loopback.link.device);
+    for (const service of options.services ?? []) this.addService(service);
   }
 
   /** False after `close`. */
@@ -77,6 +84,21 @@ export class Host {
   /** What transports stand on, for what is built on the host. */
   get network(): Network {
     return this.#core.network;
+  }
+
+  /** Datagrams that come astray on purpose, for what is built on the host. */
+  get strays(): Strays {
+    return this.#core.strays;
+  }
+
+  /** What to tell senders of packets that are not sent on, for those who forward on their own. */
+  get transit(): TransitReports {
+    return this.#core.transit;
+  }
+
+  /** The ways out: which there are, whether they live, and who watches them. */
+  get paths(): Paths {
+    return this.#core.paths;
   }
 
   /** What paths are known to carry. */
@@ -109,10 +131,12 @@ export class Host {
       throw error;
     }
     routing.add(made);
+    this.#core.paths.joined(made);
     const watch = life instanceof BesideLife ? this.loop.watch(life) : undefined;
     this.#joined.set(made, { life, off: () => watch?.close() });
     try {
       life.start();
+      this.#core.services.join(made, options.segment);
       // Ports of single addresses are kept where those addresses are.
       if (options.beside !== undefined) this.#core.claims.add(made, options.beside);
     } catch (error) {
@@ -128,6 +152,11 @@ export class Host {
     if (joined === undefined) return;
     this.#joined.delete(one);
     joined.off();
+    // First, so that another says at once that it has taken over.
+    this.#core.services.leave(one);
+    // A lease is given back while there is a way to do so.
+    one.protocols?.close();
+    this.#core.paths.left(one);
     one.close();
     this.#core.claims.remove(one);
     this.#core.routing.remove(one);
@@ -147,6 +176,32 @@ export class Host {
     this.#subscriptions.delete(device);
   }
 
+  /** The service addresses, in the order of their addition. */
+  get services(): readonly ServiceAddress[] {
+    return this.#core.services.all;
+  }
+
+  /**
+   * Adds an address that lives on all interfaces, those that join later too: packets for it are taken from each, and what is
+   * sent from it goes out of any. On a link with several of our interfaces one answers for it; when that goes another tells the
+   * link. Beside the kernel nobody answers for it: routers have to have a route to it over the kernel's address.
+   *
+   * Throws a TypeError or RangeError for what is no such address, is there already, or is one more than `MAX_SERVICES`.
+   */
+  addService(address: string | IpAddress, options: ServiceOptions = {}): ServiceAddress {
+    this.#assertOpen();
+    const service = this.#core.services.add(address, options);
+    this.#core.routing.bump();
+    return service;
+  }
+
+  /** Takes it from all interfaces; sockets that are bound to it hear nothing more. False where it was not there. */
+  removeService(address: string | IpAddress): boolean {
+    const removed = this.#core.services.remove(address);
+    if (removed) this.#core.routing.bump();
+    return removed;
+  }
+
   /**
    * Opens a UDP socket: `handler` is called with each datagram. Throws a TypeError or RangeError that names what is wrong,
    * also where the port is taken.
@@ -162,17 +217,31 @@ export class Host {
     return bursts.over(this.udp(where, bursts.take));
   }
 
-  /** A series of echo requests to an address. */
+  /** A series of echo requests to an address; over exactly the path `via`, whatever routes say, where that is given. */
   ping(
     address: string | IpAddress,
     handlers: EchoHandlers,
-    options: { readonly ttl?: number; readonly fragmentation?: "allow" | "refuse" } = {},
+    options: { readonly ttl?: number; readonly fragmentation?: "allow" | "refuse"; readonly via?: Via } = {},
   ): Echo {
     this.#assertOpen();
     const to = readAddress(address);
     const { network, echoes } = this.#core;
     const index = to.interface === undefined ? 0 : network.interfaceNamed(to.interface);
     return echoes.open(network.destination(to.address, { interface: index, ...options }), handlers);
+  }
+
+  /**
+   * Shows the packets that come to an interface to `interceptor` before the host judges them: what that takes, the host never
+   * sees. Throws a TypeError where another one does that already.
+   */
+  intercept(on: Interface, interceptor: Interceptor): Subscription {
+    this.#assertOpen();
+    if (on.interceptor !== undefined) throw new TypeError(`packets of "${on.name}" are intercepted already`);
+    on.interceptor = interceptor;
+    return new Handle(
+      () => on.interceptor === interceptor,
+      () => void (on.interceptor = undefined),
+    );
   }
 
   /** Adds a route of the program's. False where the table is full. */
@@ -198,6 +267,7 @@ export class Host {
       reassembly: core.reassembler.statistics(),
       routes: core.routing.routes.statistics(),
       pathMtu: core.routing.pathMtu.statistics(),
+      services: core.services.statistics(),
     };
   }
 
@@ -205,6 +275,8 @@ export class Host {
   close(): void {
     if (!this.#open) return;
     this.#udp.close();
+    // Nobody takes over any more.
+    this.#core.services.close();
     for (const one of this.interfaces) this.leave(one);
     this.#open = false;
     for (const subscriptions of this.#subscriptions.values()) for (const one of subscriptions) one.close();

@@ -11,6 +11,8 @@ import type { AddressBook } from "./addresses/addresses.ts";
 import type { IpStatistics } from "./counters.ts";
 import type { Link } from "./link.ts";
 import type { Groups } from "./groups/multicast.ts";
+import type { Interceptor } from "./interceptor.ts";
+import type { Inquiry } from "./neighbours/inquiry.ts";
 import type { Neighbours } from "./neighbours/neighbour.ts";
 import type { Parked } from "./parked.ts";
 import type { PathMtus } from "./routes/path-mtu.ts";
@@ -33,6 +35,8 @@ export interface InterfaceParts {
   readonly neighbours6: Neighbours<Parked>;
   readonly groups: Groups;
   readonly protocols: InterfaceProtocols | undefined;
+  /** Undefined where nobody else is on the link. */
+  readonly inquiry?: Inquiry;
 }
 
 /** No second word of an address of either family that is ours: the memory of the last hit is empty. */
@@ -57,14 +61,21 @@ export class Interface implements LinkInterface {
   readonly groups: Groups;
   /** What runs on it; undefined where the kernel does that, or where nobody else is on the link. */
   readonly protocols: InterfaceProtocols | undefined;
+  /** Asks neighbours whether they are there; undefined where there are none. */
+  readonly inquiry: Inquiry | undefined;
   /** Hop limit of what is sent; a router may say another (RFC 4861 section 4.2). */
   hopLimit = DEFAULT_TTL;
   /** Largest IPv6 packet, where a router says less than the link's. */
   advertisedMtu = NO_LIMIT;
   /** Largest IPv4 packet, where a lease says less than the link's (RFC 2132 section 5.1). */
   leasedMtu = NO_LIMIT;
+  /** All its paths of that family are in use: what comes over it can be answered where it came from. */
+  turns4 = true;
+  turns6 = true;
   /** What paths are known to carry; the host's, while the interface belongs to one. */
   paths: PathMtus | undefined;
+  /** Sees its packets before the host does; set by `Host.intercept`. */
+  interceptor: Interceptor | undefined;
   /** The address that was asked for last and is ours: most packets of a server go to one. */
   #hit0 = 0;
   #hit1 = NOTHING_HIT;
@@ -80,6 +91,7 @@ export class Interface implements LinkInterface {
     this.neighbours6 = parts.neighbours6;
     this.groups = parts.groups;
     this.protocols = parts.protocols;
+    this.inquiry = parts.inquiry;
   }
 
   get name(): string {
@@ -134,6 +146,7 @@ export class Interface implements LinkInterface {
         interface: this.index,
         state: entry.state,
         temporary: entry.temporary,
+        everywhere: entry.origin === "service",
       };
     }
   }
@@ -157,7 +170,12 @@ export class Interface implements LinkInterface {
     return packet.cast === CAST.unicast || this.link.device.queues.includes(frame.queue);
   }
 
-  carries({ family, s0, s1, s2, s3 }: Packet, lengthBytes: number): boolean {
+  carries(packet: Packet, lengthBytes: number): boolean {
+    return (packet.family === 4 ? this.turns4 : this.turns6) && this.fits(packet, lengthBytes);
+  }
+
+  /** True where the way back over this interface, whatever is known of its life, takes so many bytes in one piece. */
+  fits({ family, s0, s1, s2, s3 }: Packet, lengthBytes: number): boolean {
     const total = (family === 4 ? ipv4.HEADER_BYTES : ipv6.HEADER_BYTES) + lengthBytes;
     if (total > this.mtuOf(family)) return false;
     const { paths } = this;
@@ -197,7 +215,7 @@ export class Interface implements LinkInterface {
 
   /** For a host that answers one packet at a time: options of the way back to its sender. */
   wayBack(packet: Packet): DestinationOptions {
-    return { source: this.answerFrom(packet), interface: this.isLoopback ? 0 : this.index };
+    return { source: this.answerFrom(packet), cameIn: this.isLoopback ? 0 : this.index };
   }
 
   #turn4(

@@ -19,6 +19,8 @@ export interface LifeHost {
   readonly forwarding: boolean;
   /** Whatever was remembered about ways may be wrong. */
   changed(): void;
+  /** True where `mac` is that of another interface of this host. */
+  isSibling(on: Interface, macHigh: number, macLow: number): boolean;
   addressChanged(on: Interface, entry: InterfaceAddress, change: AddressChange): void;
   neighbourChanged(on: Interface, neighbour: Neighbour<Parked>): void;
   resolversChanged(on: Interface, resolvers: Resolvers): void;

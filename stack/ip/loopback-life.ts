@@ -42,7 +42,7 @@ export const loopbackInterface = (
     {
       probe: () => true,
       announce: () => {},
-      changed: () => {},
+      changed: () => made.addressesChanged(),
       joinGroup: () => {},
       leaveGroup: () => {},
     },

@@ -8,6 +8,8 @@ import { parseInterfaceAddress } from "../wire/prefix.ts";
 import type { DetectionTimes } from "./addresses/dad.ts";
 import type { IdentifierSource } from "./addresses/interface-identifier.ts";
 import type { NeighbourOptions } from "./neighbours/neighbours.ts";
+import type { PathOptions } from "./paths/path-options.ts";
+import { checkService } from "./service/service-address.ts";
 import type { ReassemblyOptions } from "./fragments/reassembly.ts";
 import type { RateLimitOptions } from "./icmp/rate-limit.ts";
 
@@ -20,6 +22,10 @@ export interface HostOptions {
   readonly icmpRate?: RateLimitOptions;
   /** Answer echo requests: all, none, or those that a function says true to, which is called with each. Default true. */
   readonly echo?: boolean | ((request: Packet) => boolean);
+  /** Addresses that live on all interfaces of the host: "10.9.9.9". More can come and go, with options (`addService`). */
+  readonly services?: readonly string[];
+  /** When a path that was down is used again. Default: after a second without a sign against it, later where it flaps. */
+  readonly paths?: PathOptions;
 }
 
 /** A live mirror of the kernel that the interface is shared with; see `KernelMirror`. */
@@ -69,6 +75,11 @@ export interface JoinOptions {
   readonly dadTimes4?: DetectionTimes;
   readonly dadTimes6?: DetectionTimes;
   readonly neighbours?: NeighbourOptions;
+  /**
+   * Name of the link, the same for all interfaces that are on it: for one of them answers for service addresses. Default: those
+   * with addresses of one network are on one link.
+   */
+  readonly segment?: string;
   /** Live beside the kernel: share its addresses, use its routes and neighbours. Excludes what configures addresses. */
   readonly beside?: BesideOptions;
   /** Lower is preferred among default routes of several interfaces. Default 1024. */
@@ -90,6 +101,8 @@ const HOST_KEYS: ReadonlySet<string> = new Set<keyof HostOptions>([
   "reassembly",
   "icmpRate",
   "echo",
+  "services",
+  "paths",
 ]);
 
 const JOIN_KEYS: ReadonlySet<string> = new Set<keyof JoinOptions>([
@@ -106,11 +119,12 @@ const JOIN_KEYS: ReadonlySet<string> = new Set<keyof JoinOptions>([
   "dadTimes4",
   "dadTimes6",
   "neighbours",
+  "segment",
   "beside",
   "metric",
 ]);
 /** What makes no sense on an interface whose addresses are the kernel's. */
-const NOT_BESIDE = ["addresses", "gateway", "dhcp", "slaac", "linkLocal", "dad"] as const;
+const NOT_BESIDE = ["addresses", "gateway", "dhcp", "slaac", "linkLocal", "dad", "segment"] as const;
 
 const checkKeys = (what: string, given: object, known: ReadonlySet<string>): void => {
   const unknown = Object.keys(given).find((key) => !known.has(key));
@@ -121,6 +135,9 @@ const checkKeys = (what: string, given: object, known: ReadonlySet<string>): voi
 /** Throws a TypeError that names an option which does not exist. */
 export const checkHostOptions = (options: HostOptions): HostOptions => {
   checkKeys("a host", options, HOST_KEYS);
+  const { services = [] } = options;
+  if (!Array.isArray(services)) throw new TypeError("services is a list of addresses");
+  for (const service of services) checkService(service, {});
   return options;
 };
 
@@ -135,7 +152,9 @@ export const checkJoinOptions = (options: JoinOptions): CheckedJoinOptions => {
         `join takes no "${wrong}" beside the kernel: addresses and routes are the kernel's`,
       );
   }
-  const { gateway = [], addresses = [], metric = DEFAULT_METRIC } = options;
+  const { gateway = [], addresses = [], metric = DEFAULT_METRIC, segment } = options;
+  if (segment !== undefined && (typeof segment !== "string" || segment === ""))
+    throw new TypeError(`segment is a name, not ${JSON.stringify(segment)}`);
   if (!(Number.isInteger(metric) && metric >= 0))
     throw new RangeError(`metric is a whole number, not ${String(metric)}`);
   const gateways = (typeof gateway === "string" ? [gateway] : gateway).map((text) => IpAddress.parse(text));

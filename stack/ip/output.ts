@@ -126,6 +126,7 @@ export class Output implements Outgoing {
         queue,
         { addresses: [chunk], lengths: [total], more: [false] },
         notice,
+        way.tally,
       );
       if (lifetimeMs !== undefined) parked.expireBy(this.#expiry(parked, lifetimeMs));
       way.neighbours!.park(way.neighbour!, parked);
@@ -137,6 +138,7 @@ export class Output implements Outgoing {
       return this.#full(way);
     }
     link.counters.sent += 1;
+    way.tally.sent += 1;
     if (way.neighbour !== undefined) way.neighbours!.used(way.neighbour);
     notice?.sent();
     return 0;

@@ -3,7 +3,9 @@
  */
 import type { Packet } from "../transport/packet.ts";
 import type { IpAddress } from "../wire/address.ts";
+import * as ethernet from "../wire/ethernet.ts";
 import { TYPE } from "../wire/icmpv6.ts";
+import type { MacAddress } from "../wire/mac.ts";
 import { Prefix } from "../wire/prefix.ts";
 import { type AddressChange, AddressBook, type InterfaceAddress } from "./addresses/addresses.ts";
 import { Arp } from "./neighbours/arp.ts";
@@ -12,6 +14,7 @@ import { Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 import type { Link } from "./link.ts";
 import { Groups } from "./groups/multicast.ts";
+import { Answers, inquiryOf, overheard } from "./neighbours/inquiry.ts";
 import { Ndp, type RedirectNotice } from "./neighbours/ndp.ts";
 import { type Neighbour, NeighbourCache, type NeighbourIo } from "./neighbours/neighbours.ts";
 import type { CheckedJoinOptions } from "./options.ts";
@@ -54,8 +57,7 @@ export class OwnLife implements InterfaceProtocols {
       {
         probe: (address, nonce) =>
           address.family === 4 ? this.#arp.probe(address) : this.#ndp.probe(address, nonce),
-        announce: (address) =>
-          void (address.family === 4 ? this.#arp.announce(address) : this.#ndp.announce(address)),
+        announce: (address) => this.announce(address),
         changed: (entry, change) => this.#addressChanged(entry, change),
         joinGroup: (group) => void this.#groups.join(this, group),
         leaveGroup: (group) => void this.#groups.leave(this, group),
@@ -67,8 +69,9 @@ export class OwnLife implements InterfaceProtocols {
     );
     this.#cache4 = new NeighbourCache(environment, this.#neighbourIo(4), options.neighbours);
     this.#cache6 = new NeighbourCache(environment, this.#neighbourIo(6), options.neighbours);
-    this.#arp = new Arp(environment, link, this.#book, this.#cache4);
-    this.#ndp = new Ndp(environment, link, this.#book, this.#cache6, {
+    const answers = new Answers();
+    this.#arp = new Arp(environment, link, this.#book, overheard(this.#cache4, answers));
+    this.#ndp = new Ndp(environment, link, this.#book, overheard(this.#cache6, answers), {
       routerAdvertised: (source, advertisement) => {
         if (options.slaac === true) this.#slaac.receive(source, advertisement);
       },
@@ -90,6 +93,11 @@ export class OwnLife implements InterfaceProtocols {
       neighbours6: this.#cache6,
       groups: this.#groups,
       protocols: this,
+      inquiry: inquiryOf(
+        answers,
+        (neighbour, unicast) => this.#arp.solicit(neighbour, unicast),
+        (neighbour, unicast) => this.#ndp.solicit(neighbour, unicast),
+      ),
     });
     this.#slaac = this.#makeSlaac();
     this.#dhcp =
@@ -119,15 +127,32 @@ export class OwnLife implements InterfaceProtocols {
     if (this.#link.up) this.#begin();
   }
 
-  receiveArp(view: DataView, at: number, lengthBytes: number): void {
-    this.#arp.receive(view, at, lengthBytes);
+  receiveArp(view: DataView, at: number, lengthBytes: number, toMany: boolean): void {
+    if (this.#isSiblings(view, at)) this.#arp.overhear();
+    else this.#arp.receive(view, at, lengthBytes, toMany);
+  }
+
+  announce(address: IpAddress): void {
+    if (address.family === 6) {
+      this.#ndp.announce(address);
+      return;
+    }
+    this.#arp.announce(address);
+    // It may have been at another place a moment ago, so that everybody has to hear of it, in whichever form he believes.
+    if (this.#book.find(address)?.origin === "service") this.#arp.announce(address, true);
+  }
+
+  tell(address: IpAddress, asker: IpAddress, mac: MacAddress): boolean {
+    return address.family === 4 ? this.#arp.tell(address, mac) : this.#ndp.tell(address, asker, mac);
   }
 
   receiveIcmp6(packet: Packet, type: number): void {
     const { view, ipAt, at, length } = packet;
     if (type >= TYPE.ROUTER_SOLICITATION && type <= TYPE.REDIRECT) {
       // Fragments could hide from filters on the way (RFC 6980 section 5).
-      if (packet.frame !== undefined) this.#ndp.receive(view, ipAt, at, length);
+      if (packet.frame === undefined) return;
+      if (this.#isSiblings(view, ipAt)) this.#ndp.overhear();
+      else this.#ndp.receive(view, ipAt, at, length);
     } else this.#groups.receiveMld(view, ipAt, at, length);
   }
 
@@ -185,6 +210,13 @@ export class OwnLife implements InterfaceProtocols {
       slaac: this.#slaac.statistics(),
       dhcp: this.#dhcp?.statistics(),
     };
+  }
+
+  /** A frame of another interface of this host, which is on the same link. */
+  #isSiblings(view: DataView, at: number): boolean {
+    const linkAt = at - this.#link.linkBytes;
+    const high = ethernet.sourceHigh(view, linkAt);
+    return this.#host.isSibling(this.interface, high, ethernet.sourceLow(view, linkAt));
   }
 
   #begin(): void {
@@ -267,10 +299,15 @@ export class OwnLife implements InterfaceProtocols {
     return !this.#book.has(w0, w1, w2, w3) && !this.#book.isBroadcast4(w3);
   }
 
+  /** The address that reports of groups come from: the interface's own rather than one that others have too. */
   #first4(): IpAddress | undefined {
-    for (const { address, state } of this.#book.values())
-      if (address.family === 4 && state === "preferred") return address;
-    return undefined;
+    let shared: IpAddress | undefined;
+    for (const { address, state, origin } of this.#book.values()) {
+      if (address.family !== 4 || state !== "preferred") continue;
+      if (origin !== "service") return address;
+      shared ??= address;
+    }
+    return shared;
   }
 
   #linkLocal(): IpAddress | undefined {

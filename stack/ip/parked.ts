@@ -13,6 +13,11 @@ export interface HopAddress {
   readonly macLow: number;
 }
 
+/** Counts the packets that go over one path. */
+export interface Tally {
+  sent: number;
+}
+
 /** A packet that waits. Each ends in exactly one of the two calls. */
 export interface Parked {
   /** Its next hop is known: it goes. */
@@ -35,11 +40,13 @@ export class ParkedChunks implements Parked {
   readonly #queue: Queue;
   readonly #chunks: PacketChunks;
   readonly #notice: Notice | undefined;
+  readonly #tally: Tally;
   #timer: Timer | undefined;
   #ended = false;
 
-  /** Keeps the chunks, which are lent. */
-  constructor(link: Link, queue: Queue, chunks: PacketChunks, notice: Notice | undefined) {
+  /** Keeps the chunks, which are lent; what is sent counts in `tally` too. */
+  constructor(link: Link, queue: Queue, chunks: PacketChunks, notice: Notice | undefined, tally: Tally) {
+    this.#tally = tally;
     this.#link = link;
     this.#queue = queue;
     this.#chunks = chunks;
@@ -65,7 +72,9 @@ export class ParkedChunks implements Parked {
       if (first) link.setDestination(queue.umem.view, address, hop.macHigh, hop.macLow);
       queue.send(address, lengths[i]!, more[i]!);
       first = !more[i]!;
-      if (first) link.counters.sent += 1;
+      if (!first) continue;
+      link.counters.sent += 1;
+      this.#tally.sent += 1;
     }
     this.#notice?.sent();
   }

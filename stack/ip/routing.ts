@@ -1,7 +1,7 @@
 /**
  * Finds ways: is it us, a group, everybody, or a route; out of which interface, from which address, over which neighbour.
  */
-import { REFUSED, type Refused } from "../transport/network.ts";
+import { REFUSED, type Refused, type Via } from "../transport/network.ts";
 import { type IpAddress, MAPPED, SCOPE } from "../wire/address.ts";
 import { HEADER_BYTES as IPV4_BYTES } from "../wire/ipv4.ts";
 import { HEADER_BYTES as IPV6_BYTES } from "../wire/ipv6.ts";
@@ -10,9 +10,11 @@ import type { Environment } from "./environment.ts";
 import type { Interface } from "./interface.ts";
 import { mayBeOwn, OwnOctets } from "./own-octets.ts";
 import { PathMtus } from "./routes/path-mtu.ts";
+import type { NextHopListener } from "./routes/next-hops.ts";
 import { type Route, RouteTable } from "./routes/routes.ts";
+import { Spread } from "./spread.ts";
 import { type Candidate, chooseSource } from "./addresses/sources.ts";
-import type { Hop, Way, Wayfinder } from "./way.ts";
+import { type Hop, UNCOUNTED, type Way, type Wayfinder } from "./way.ts";
 
 /** Interfaces of one host, its own loopback included; a router with more ports has other needs than this one. */
 export const MAX_INTERFACES = 256;
@@ -36,7 +38,8 @@ const TO_SELF: Hop = { live: true, usable: true, macHigh: 0, macLow: 0 };
 export interface RoutingIo {
   route(route: Route, change: "added" | "removed" | "expired"): void;
   /** What the path to a destination carries is another; 0 where nothing is known any more. */
-  path(destination: IpAddress, mtu: number): void;
+  pathMtu(destination: IpAddress, mtu: number): void;
+  readonly hops: NextHopListener;
 }
 
 export class Routing implements Wayfinder {
@@ -50,17 +53,22 @@ export class Routing implements Wayfinder {
   #all: readonly Interface[] = [];
   /** The numbers of names that were here. */
   readonly #numbers = new Map<string, number>();
+  readonly #spread: Spread;
   #lastIndex = 0;
   #loopback: Interface | undefined;
   /** The sender that was found to be none of us last, on which interface, and of which generation that is. */
   #own = 0;
 
   constructor(environment: Environment, io: RoutingIo) {
-    this.routes = new RouteTable(environment, { changed: (route, change) => io.route(route, change) });
+    this.routes = new RouteTable(environment, {
+      changed: (route, change) => io.route(route, change),
+      hops: io.hops,
+    });
+    this.#spread = new Spread(this.routes);
     this.pathMtu = new PathMtus(environment, {
       changed: (destination, mtu) => {
         this.bump();
-        io.path(destination, mtu);
+        io.pathMtu(destination, mtu);
       },
     });
   }
@@ -148,6 +156,7 @@ export class Routing implements Wayfinder {
     way.neighbour = undefined;
     way.neighbours = undefined;
     way.mtu = 0;
+    way.tally = UNCOUNTED;
     const refused = this.#find(way);
     if (refused !== 0) {
       way.interface = undefined;
@@ -163,30 +172,65 @@ export class Routing implements Wayfinder {
     const { w0, w1, w2, w3 } = address;
     if (address.unspecified) return REFUSED.noRoute;
     if (options.source !== undefined && options.source.family !== address.family) return REFUSED.noSource;
+    if (options.via !== undefined) return this.#over(way, options.via);
     if (address.loopback || this.isLocal(w0, w1, w2, w3)) return this.#toSelf(way);
-    const wanted = options.interface ?? 0;
-    const route = this.routes.lookup(w0, w1, w2, w3, wanted);
-    if (address.multicast || address.limitedBroadcast) return this.#toMany(way, wanted, route);
+    const route = this.#choose(way);
+    if (address.multicast || address.limitedBroadcast) return this.#toMany(way, route);
     if (route === undefined || route.kind !== "unicast") return REFUSED.noRoute;
     // No router takes a packet of one link to another.
     if (address.linkLocal && address.family === 6 && route.gateway !== undefined) return REFUSED.noRoute;
-    const out = this.#interfaces.get(route.interface);
+    way.tally = this.routes.hopOf(route) ?? UNCOUNTED;
+    return this.#leave(way, route, route);
+  }
+
+  /** The route to take where several lead there. */
+  #choose({ address, options }: Way): Route | undefined {
+    const { routes } = this;
+    const { w0, w1, w2, w3 } = address;
+    const { interface: named = 0, cameIn = 0 } = options;
+    // Nobody else than those on the same link has an address of the link.
+    const wanted = named === 0 && address.linkLocal ? cameIn : named;
+    if (cameIn !== 0 && wanted === 0) {
+      const back = routes.lookup(w0, w1, w2, w3, cameIn);
+      if (back?.kind === "unicast" && routes.useOf(back) === "up") return back;
+      const other = routes.lookup(w0, w1, w2, w3);
+      return back === undefined || (other !== undefined && routes.useOf(other) === "up") ? other : back;
+    }
+    if (options.multipath !== "spread") return routes.lookup(w0, w1, w2, w3, wanted);
+    return this.#spread.choose(routes.lookupAll(w0, w1, w2, w3, wanted), address, options.flow ?? 0);
+  }
+
+  /** Over a path that somebody chose: also to an address of ours, which comes back where the next hop forwards it. */
+  #over(way: Way, via: Via): 0 | Refused {
+    const { address } = way;
+    if (address.multicast || address.loopback) return REFUSED.noRoute;
+    way.tally = this.routes.hop(via.interface, address.family, via.gateway) ?? UNCOUNTED;
+    return this.#leave(way, via, {});
+  }
+
+  /** Out of an interface to a next hop. */
+  #leave(way: Way, via: Via, said: Pick<Route, "source" | "mtu">): 0 | Refused {
+    const { address, options } = way;
+    const { w0, w1, w2, w3 } = address;
+    const out = this.#interfaces.get(via.interface);
     if (out === undefined) return REFUSED.noRoute;
     if (!out.link.up) return REFUSED.down;
     way.interface = out;
-    way.source = options.source ?? route.source ?? this.sourceFor(address, out, route.gateway);
+    way.source = options.source ?? said.source ?? this.sourceFor(address, out, via.gateway);
     if (way.source === undefined) return REFUSED.noSource;
     way.mtu = Math.min(
       out.mtuOf(address.family),
-      route.mtu ?? Infinity,
+      said.mtu ?? Infinity,
       this.pathMtu.of(w0, w1, w2, w3) || Infinity,
     );
     if (address.family === 4 && out.addresses.isBroadcast4(w3)) {
       way.hop = TO_ALL;
       return 0;
     }
-    way.neighbours = out.neighboursOf(address.family);
-    way.neighbour = way.neighbours.resolve(route.gateway ?? address);
+    const next = via.gateway ?? address;
+    // An IPv6 station may be the next hop of IPv4 networks (RFC 8950).
+    way.neighbours = out.neighboursOf(next.family);
+    way.neighbour = way.neighbours.resolve(next);
     way.hop = way.neighbour;
     return way.hop === undefined ? REFUSED.unreachable : 0;
   }
@@ -202,8 +246,9 @@ export class Routing implements Wayfinder {
   }
 
   /** Groups and everybody need no route: the interface that was asked for, that of a route, or the first that is up. */
-  #toMany(way: Way, wanted: number, route: Route | undefined): 0 | Refused {
+  #toMany(way: Way, route: Route | undefined): 0 | Refused {
     const { address, options } = way;
+    const wanted = options.interface ?? options.cameIn ?? 0;
     const named = wanted === 0 ? undefined : this.#interfaces.get(wanted);
     const routed = route?.kind === "unicast" ? this.#interfaces.get(route.interface) : undefined;
     const out = named ?? (wanted === 0 ? (routed ?? this.#firstUp()) : undefined);

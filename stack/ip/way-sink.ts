@@ -70,7 +70,9 @@ export class WaySink implements FragmentSink {
       this.#writeHeader(way, at - linkBytes);
       this.#leave(way.queue!, at - linkBytes, linkBytes + lengthBytes, false);
     }
-    if (this.#parked === undefined) way.interface!.link.counters.sent += 1;
+    if (this.#parked !== undefined) return;
+    way.interface!.link.counters.sent += 1;
+    way.tally.sent += 1;
   }
 
   /** Ends the run: what has to wait is parked. `notice` hears what became of it, `expiry` gives what waits an end. */
@@ -85,7 +87,7 @@ export class WaySink implements FragmentSink {
       notice?.sent();
       return;
     }
-    const parked = new ParkedChunks(way.interface!.link, way.queue!, run, notice);
+    const parked = new ParkedChunks(way.interface!.link, way.queue!, run, notice, way.tally);
     if (expiry !== undefined) parked.expireBy(expiry(parked));
     way.neighbours!.park(way.neighbour!, parked);
   }

@@ -6,7 +6,7 @@ import type { Destination, DestinationOptions, Refused } from "../transport/netw
 import type { IpAddress } from "../wire/address.ts";
 import type { Interface } from "./interface.ts";
 import type { Neighbour, Neighbours } from "./neighbours/neighbour.ts";
-import type { HopAddress, Parked } from "./parked.ts";
+import type { HopAddress, Parked, Tally } from "./parked.ts";
 
 /** Somebody on the link to hand a packet to. */
 export interface Hop extends HopAddress {
@@ -15,6 +15,9 @@ export interface Hop extends HopAddress {
   /** Its Ethernet address is known. */
   readonly usable: boolean;
 }
+
+/** For ways that lead over none: to ourselves, to groups. */
+export const UNCOUNTED: Tally = { sent: 0 };
 
 /** Finds ways. */
 export interface Wayfinder {
@@ -37,6 +40,7 @@ export class Way implements Destination {
   neighbour: Neighbour<Parked> | undefined;
   neighbours: Neighbours<Parked> | undefined;
   queue: Queue | undefined;
+  tally: Tally = UNCOUNTED;
   mtu = 0;
   ttl = 0;
   trafficClass = 0;

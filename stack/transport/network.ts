@@ -29,6 +29,20 @@ export const REFUSED = {
 } as const;
 export type Refused = (typeof REFUSED)[keyof typeof REFUSED];
 
+/** A way out of the host that somebody chose: a path is one. */
+export interface Via {
+  /** The host's number of the interface. */
+  readonly interface: number;
+  /** The next hop; undefined where the destination itself is on the link. */
+  readonly gateway?: IpAddress | undefined;
+}
+
+/**
+ * Which of several paths a packet takes (RFC 9622 section 8.1, "multipath policy"): "handover" the best that lives, and the
+ * next best when that dies; "spread" one of all that are equally good, by the flow that it belongs to.
+ */
+export type MultipathPolicy = "handover" | "spread";
+
 /** What is asked of the path to a destination. */
 export interface DestinationOptions {
   /** Send from this address rather than from the one that RFC 6724 chooses. */
@@ -43,6 +57,17 @@ export interface DestinationOptions {
   readonly loopback?: boolean | undefined;
   /** "allow" fragments here what the path does not carry, "refuse" does not (RFC 9622 section 8.1.7). Default "allow". */
   readonly fragmentation?: "allow" | "refuse" | undefined;
+  /** Default "handover". */
+  readonly multipath?: MultipathPolicy | undefined;
+  /** What "spread" tells flows to the destination apart by, a 32-bit number; packets of one stay on one path. Default 0. */
+  readonly flow?: number | undefined;
+  /**
+   * Send over exactly this path, whatever routes and monitors say of it: for those who find out whether it lives, and those
+   * who send over several.
+   */
+  readonly via?: Via | undefined;
+  /** The interface that a packet came in on which is being answered: the best way back where its paths live, not the only one. */
+  readonly cameIn?: number | undefined;
 }
 
 /** Where packets to one address go, held by whoever sends there: it looks up anew by itself when routes change. */

@@ -41,7 +41,7 @@ export interface LinkInterface {
     trafficClass: number,
     ttl: number,
   ): void;
-  /** True where the path back to the packet's sender carries `lengthBytes` behind the IP header in one piece. */
+  /** True where the way back to the packet's sender lives and carries `lengthBytes` behind the IP header in one piece. */
   carries(packet: Packet, lengthBytes: number): boolean;
 }
 

@@ -286,6 +286,9 @@ const utf8 = new TextDecoder();
 
 /** A datagram that outlives its handler. Reply to it or release it: until then its chunk is missing from the pool. */
 export class KeptDatagram extends Datagram {
+  /** True while a handler has it that did not keep it. */
+  #lent = false;
+
   constructor(packet: Packet, socket: DatagramOwner) {
     super(packet, NO_FLOWS);
     this.begin(socket, 0, false);
@@ -298,9 +301,24 @@ export class KeptDatagram extends Datagram {
     return sent;
   }
 
-  /** It is kept already. */
+  /** It is kept already; by the handler that it is lent to, if it is. */
   override keep(): KeptDatagram {
-    return this.live ? this : super.keep();
+    if (!this.live) return super.keep();
+    this.#lent = false;
+    return this;
+  }
+
+  /** Hands it to a handler as datagrams are that come in: unless that keeps it or replies to it, it ends when that returns. */
+  lend(handler: (datagram: Datagram) => void): void {
+    // Reading `at` says how it ended where it has.
+    if (this.at < 0) return;
+    this.#lent = true;
+    try {
+      handler(this);
+    } finally {
+      if (this.#lent && this.live) this.release();
+      this.#lent = false;
+    }
   }
 
   /** Gives the memory back. A second call throws, like any use after the end. */

@@ -1,7 +1,7 @@
 /**
  * What a UDP socket can be told, with the checks that come before anything is opened.
  */
-import type { SoftError } from "../transport/network.ts";
+import type { MultipathPolicy, SoftError } from "../transport/network.ts";
 import { type Family, IpAddress } from "../wire/address.ts";
 
 /** An address and port in words. */
@@ -32,6 +32,13 @@ export interface UdpOptions {
   readonly multicastLoopback?: boolean;
   /** DSCP and ECN bits of what is sent. Default 0. */
   readonly trafficClass?: number;
+  /**
+   * Which of several paths its datagrams take: "handover" the best that lives; "spread" one of the equally good ones, the same
+   * for all between two ports, as long as it lives. Default "handover".
+   */
+  readonly multipath?: MultipathPolicy;
+  /** What "spread" goes by in the place of both ports: sockets of one flow stay together. A whole number of 32 bits. */
+  readonly flow?: number;
   /** Hear of ICMP errors about datagrams that it sent. */
   readonly onError?: (error: SoftError) => void;
   /** Called when sending is possible again after a `send` that found no room. */
@@ -52,12 +59,15 @@ export interface CheckedUdpOptions {
   readonly multicastTtl: number;
   readonly multicastLoopback: boolean;
   readonly trafficClass: number;
+  readonly multipath: MultipathPolicy;
+  readonly flow: number | undefined;
   readonly onError: ((error: SoftError) => void) | undefined;
   readonly onDrain: (() => void) | undefined;
 }
 
 const MAX_PORT = 65_535;
 const MAX_OCTET = 255;
+const MAX_FLOW = 0xffff_ffff;
 const DEFAULT_MULTICAST_TTL = 1;
 
 const KEYS: ReadonlySet<string> = new Set<keyof UdpOptions>([
@@ -71,6 +81,8 @@ const KEYS: ReadonlySet<string> = new Set<keyof UdpOptions>([
   "multicastTtl",
   "multicastLoopback",
   "trafficClass",
+  "multipath",
+  "flow",
   "onError",
   "onDrain",
 ]);
@@ -110,7 +122,9 @@ export const checkUdpOptions = (options: UdpOptions): CheckedUdpOptions => {
     throw new TypeError(`udp has no option "${unknown}"; it has ${[...KEYS].join(", ")}`);
   const own = options.address === undefined ? undefined : readAddress(options.address);
   const remote = options.remote === undefined ? undefined : readEndpoint(options.remote);
-  const { ttl, multicastLoopback = true, onError, onDrain } = options;
+  const { ttl, multicastLoopback = true, multipath = "handover", flow, onError, onDrain } = options;
+  if (multipath !== "handover" && multipath !== "spread")
+    throw new TypeError(`multipath is "handover" or "spread", not ${String(multipath)}`);
   if (typeof multicastLoopback !== "boolean") throw new TypeError("multicastLoopback is true or false");
   for (const [name, fn] of Object.entries({ onError, onDrain })) {
     if (fn !== undefined && typeof fn !== "function") throw new TypeError(`${name} is a function`);
@@ -129,6 +143,8 @@ export const checkUdpOptions = (options: UdpOptions): CheckedUdpOptions => {
     multicastTtl: whole("multicastTtl", options.multicastTtl ?? DEFAULT_MULTICAST_TTL, 0, MAX_OCTET),
     multicastLoopback,
     trafficClass: whole("trafficClass", options.trafficClass ?? 0, 0, MAX_OCTET),
+    multipath,
+    flow: flow === undefined ? undefined : whole("flow", flow, 0, MAX_FLOW),
     onError,
     onDrain,
   };

@@ -5,12 +5,15 @@
  * is refused with `false` and a counter, never thrown.
  */
 import {
+  type DestinationOptions,
+  type MultipathPolicy,
   type Notice,
   type Network,
   REFUSED,
   type Refused,
   type SoftError,
   type SourceFilter,
+  type Via,
 } from "../transport/network.ts";
 import type { Packet } from "../transport/packet.ts";
 import { type Family, IpAddress } from "../wire/address.ts";
@@ -36,6 +39,16 @@ export interface SendOptions {
   readonly notice?: Notice;
 }
 
+/** More about the way to somebody than the socket's own options say. */
+export interface RemoteOptions {
+  /** Over exactly this path, whatever routes and monitors say of it: a `Path` is one. */
+  readonly via?: Via;
+  /** Default: the socket's. */
+  readonly multipath?: MultipathPolicy;
+  /** What "spread" tells flows apart by. Default: the socket's, else both ports. */
+  readonly flow?: number;
+}
+
 /** Counters of a socket, in datagrams unless the name says otherwise. */
 export interface UdpSocketStatistics {
   readonly received: number;
@@ -55,6 +68,7 @@ export interface UdpSocketStatistics {
 export const MAX_REMEMBERED = 1024;
 
 const NOTHING_SAID: SendOptions = {};
+const PORT_BITS = 16;
 
 /** What the transport does for its sockets. */
 export interface SocketOwner {
@@ -128,7 +142,8 @@ export class UdpSocket implements Listener {
     this.r2 = remote?.address.w2 ?? 0;
     this.r3 = remote?.address.w3 ?? 0;
     this.remotePort = remote?.port ?? 0;
-    this.remote = remote && this.#way(remote.address, remote.port, undefined, this.#zone(remote.interface));
+    this.remote =
+      remote && this.#way(remote.address, remote.port, { interface: this.#zone(remote.interface) });
   }
 
   /** The groups that it is a member of. */
@@ -147,9 +162,9 @@ export class UdpSocket implements Listener {
   }
 
   /** Where datagrams go that are sent to `address` and `port`. Hold it: sending to it needs no lookup. */
-  to(address: string | IpAddress, port: number): Remote {
+  to(address: string | IpAddress, port: number, options: RemoteOptions = {}): Remote {
     const end = readEndpoint({ address, port });
-    return this.#way(end.address, end.port, undefined, this.#zone(end.interface));
+    return this.#way(end.address, end.port, { interface: this.#zone(end.interface), ...options });
   }
 
   /**
@@ -191,9 +206,11 @@ export class UdpSocket implements Listener {
   /** Answers a packet that came in, from the address that it was sent to. For datagrams. */
   answer(packet: Packet, port: number, payload: Uint8Array): boolean {
     const source = packet.interface.answerFrom(packet);
-    let remote = this.#way(packet.source, port, source, packet.interface.index);
-    // Its interface is the best way back, but where no route says so not the only one.
-    if (remote.destination.prepare() === REFUSED.noRoute) remote = this.#way(packet.source, port, source, 0);
+    const remote = this.#way(packet.source, port, {
+      ...(source === undefined ? {} : { source }),
+      interface: this.interfaceIndex,
+      cameIn: packet.interface.index,
+    });
     return this.#transmit(remote, payload.length, payload, undefined, NOTHING_SAID);
   }
 
@@ -327,23 +344,25 @@ export class UdpSocket implements Listener {
     let remote = remembered.get(key);
     if (remote !== undefined) return remote;
     const end = readEndpoint(to);
-    remote = this.#way(end.address, end.port, undefined, this.#zone(end.interface));
+    remote = this.#way(end.address, end.port, { interface: this.#zone(end.interface) });
     // Forgetting all at once is simpler than an order of use, and as bounded: they are looked up again.
     if (remembered.size >= MAX_REMEMBERED) remembered.clear();
     remembered.set(key, remote);
     return remote;
   }
 
-  #way(address: IpAddress, port: number, source: IpAddress | undefined, interfaceIndex: number): Remote {
-    const { ttl, multicastTtl, multicastLoopback, trafficClass } = this.#options;
+  #way(address: IpAddress, port: number, more: DestinationOptions): Remote {
+    const { ttl, multicastTtl, multicastLoopback, trafficClass, multipath, flow } = this.#options;
     // A socket that hears a group alone sends from an address of the host's.
     const bound = this.localAddress?.multicast === true ? undefined : this.localAddress;
     const destination = this.network.destination(address, {
-      source: source ?? bound,
-      interface: interfaceIndex === 0 ? this.interfaceIndex : interfaceIndex,
+      source: bound,
       ttl: address.multicast ? multicastTtl : ttl,
       trafficClass,
       loopback: multicastLoopback,
+      multipath,
+      flow: flow ?? (this.localPort << PORT_BITS) | port,
+      ...more,
     });
     return new Remote(destination, port);
   }

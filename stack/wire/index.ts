@@ -5,6 +5,7 @@
  * a record: `udp.sourcePort(view, at)`, `ipv4.parse(view, at, length)`.
  */
 export * as arp from "./arp.ts";
+export * as bfd from "./bfd.ts";
 export * as checksum from "./checksum.ts";
 export * as dhcp from "./dhcp.ts";
 export * as ethernet from "./ethernet.ts";

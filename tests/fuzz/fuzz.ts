@@ -77,15 +77,20 @@ export const runBatch = (seed: number, index: number, count = BATCH): Result => 
 const read = (frame: Uint8Array, again: boolean): void =>
   readAll(new DataView(frame.buffer, frame.byteOffset, frame.length), again);
 
-/** Whether it is the frame or the machine that is slow: the best of some tries, in ms. */
+const processorMs = (): number => {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+};
+
+/** Whether it is the frame or the machine that is slow: the best of some tries, in ms of this thread's own processor time. */
 const fastest = (frame: Uint8Array): number => {
   let best = Infinity;
   for (let i = 0; i < TRIES; i++) {
     const host = new LiveHost(i, { xid: 0 });
-    const startMs = performance.now();
+    const startMs = processorMs();
     read(frame, true);
     host.feed(0, frame);
-    best = Math.min(best, performance.now() - startMs);
+    best = Math.min(best, processorMs() - startMs);
     host.close();
   }
   return best;

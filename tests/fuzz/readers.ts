@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { pseudo4, pseudo6 } from "../../stack/wire/checksum.ts";
 import * as arp from "../../stack/wire/arp.ts";
+import * as bfd from "../../stack/wire/bfd.ts";
 import * as dhcp from "../../stack/wire/dhcp.ts";
 import * as ethernet from "../../stack/wire/ethernet.ts";
 import * as icmpv4 from "../../stack/wire/icmpv4.ts";
@@ -89,6 +90,7 @@ const UPPER: readonly Trial[] = [
   readExtensions,
 ];
 const PAYLOAD: readonly Trial[] = [
+  trial("bfd", bfd),
   trial("dhcp", {
     ...dhcp,
     lengthOf: (record) => dhcp.lengthOf(record, LONG),

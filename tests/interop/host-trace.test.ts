@@ -185,7 +185,7 @@ describe.skipIf(!runs).each([
       expect(errors[0]).toMatchObject({ kind: "too-big", mtu: NARROW });
       expect(errors[0]!.reporter!.toString()).toBe(NEAR_ROUTER[family]);
       expect(bed.host.pathMtu.of(to.w0, to.w1, to.w2, to.w3)).toBe(NARROW);
-      expect(events.filter(({ kind }) => kind === "path").at(-1)).toMatchObject({ mtu: NARROW });
+      expect(events.filter(({ kind }) => kind === "path-mtu").at(-1)).toMatchObject({ mtu: NARROW });
       expect(whole.send(2, payload)).toBe(REFUSED.tooLong);
       expect(echo.send(3, payload)).toBe(0);
       await until("an answer", () => answers.length === 1);

@@ -4,11 +4,13 @@ import { createLink, type MemoryDevice } from "../../stack/device/memory.ts";
 import { seededRandom } from "../../stack/device/random.ts";
 import { Transmitter } from "../../stack/device/transmit.ts";
 import { Host } from "../../stack/ip/host.ts";
+import { NeighbourMonitor } from "../../stack/ip/paths/neighbour-monitor.ts";
 import type { HostOptions, JoinOptions } from "../../stack/ip/options.ts";
 import { Loop } from "../../stack/loop/loop.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import * as arp from "../../stack/wire/arp.ts";
 import { ETHERTYPE } from "../../stack/wire/ethernet.ts";
+import * as icmp4 from "../../stack/wire/icmpv4.ts";
 import { multicastMac } from "../../stack/wire/mac.ts";
 import { describe as say } from "../../stack/wire/printer.ts";
 import { Prefix } from "../../stack/wire/prefix.ts";
@@ -19,6 +21,8 @@ import { ASK } from "../support/wire-lines.ts";
 
 const GROUP = IpAddress.parse("239.1.2.3");
 const PORT = 7;
+const TO_ALL = "ff:ff:ff:ff:ff:ff";
+const STEP_MS = 50;
 const REASSEMBLY_MS = 31_000;
 const A4_ALONE = Prefix.parse("10.0.0.1/32");
 /** Says where 10.0.0.1 is, so that answers need not ask. */
@@ -65,10 +69,15 @@ class Alone {
     return this.#heard.splice(0).filter((line) => line.includes(" IP "));
   }
 
+  /** What the host asked by ARP. */
+  questions(): string[] {
+    return this.#heard.splice(0).filter((line) => line.includes("ARP request"));
+  }
+
   pass(ms: number): void {
     const untilMs = this.#clock.nowMs() + ms;
     do {
-      this.#clock.advance(Math.min(1000, untilMs - this.#clock.nowMs()));
+      this.#clock.advance(Math.min(STEP_MS, untilMs - this.#clock.nowMs()));
       while (this.#loop.turn()) continue;
     } while (this.#clock.nowMs() < untilMs);
   }
@@ -115,6 +124,53 @@ describe("a host", () => {
     );
     expect(said).toHaveLength(2);
     expect(said[0]).toContain("10.0.0.2.7 > 10.0.0.1.9");
+  });
+});
+
+describe("a host that thinks a path dead", () => {
+  const ECHO_REQUEST = 8;
+  const request = fill(icmp4.HEADER_BYTES, (view) => {
+    icmp4.setType(view, 0, ECHO_REQUEST);
+    icmp4.setChecksum(view, 0, icmp4.HEADER_BYTES);
+  });
+
+  test("answers who asks over it whether it lives, or two hosts that ask each other would wait forever", () => {
+    const alone = new Alone();
+    alone.host.udp(PORT, (heard) => void heard.reply());
+    alone.tell(ANNOUNCED);
+    const [path] = [...alone.host.paths.values()].filter(({ family }) => family === 4);
+    alone.host.paths.set(path!, "down");
+    const asked = alone.tell(frame(ETHERTYPE.IPV4, packet4(PROTOCOL.ICMP, request)));
+    expect(asked[0]).toContain("10.0.0.2 > 10.0.0.1 ");
+    expect(asked[0]).toContain("echo reply");
+    // What is no question about the path stays here.
+    const data = packet4(PROTOCOL.UDP, datagram(new Uint8Array(4), A4, B4, [9, PORT]));
+    expect(alone.tell(frame(ETHERTYPE.IPV4, data))).toEqual([]);
+  });
+});
+
+describe("who watches a neighbour", () => {
+  const INTERVAL_MS = 100;
+  const reply = frame(
+    ETHERTYPE.ARP,
+    fill(arp.PACKET_BYTES, (view) =>
+      arp.emit({ ...ASK, operation: arp.OPERATION.REPLY, targetMac: MAC2, targetAddress: B4 }, view, 0),
+    ),
+  );
+
+  test("asks all after the first silence: it may have moved where nobody else would hear of it", () => {
+    const alone = new Alone();
+    const monitor = new NeighbourMonitor(alone.host, { target: A4, intervalMs: INTERVAL_MS, count: 3 });
+    alone.host.paths.watch({ family: 4, gateway: null }, monitor);
+    alone.tell(reply);
+    expect(monitor.verdict).toBe("up");
+    alone.questions();
+    alone.pass(INTERVAL_MS);
+    alone.tell(reply);
+    expect(alone.questions().filter((line) => line.includes(TO_ALL))).toEqual([]);
+    alone.pass(2 * INTERVAL_MS);
+    expect(alone.questions().filter((line) => line.includes(TO_ALL))).toHaveLength(1);
+    expect(monitor.verdict).toBe("up");
   });
 });
 

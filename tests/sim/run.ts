@@ -1,6 +1,9 @@
 /**
- * Runs any number of seeds: `bun run tests/sim/run.ts [SEEDS [FIRST]]`. Ends with 1 where one failed.
+ * Runs any number of seeds, each as a world of hosts, of networks between two hosts, and of one link:
+ * `bun run tests/sim/run.ts [SEEDS [FIRST]]`. Ends with 1 where one failed.
  */
+import { explainLink, explainPaths, LifeTally } from "./paths/report.ts";
+import { simulateLink, simulatePaths } from "./paths/simulate.ts";
 import { explain, Tally } from "./report.ts";
 import { simulate } from "./simulate.ts";
 
@@ -13,19 +16,43 @@ if (!(Number.isSafeInteger(seeds) && seeds > 0 && Number.isSafeInteger(first))) 
   console.error("usage: bun run tests/sim/run.ts [SEEDS [FIRST]]");
   process.exit(2);
 }
-const tally = new Tally();
+
+const hosts = new Tally();
+const networks = new LifeTally("worlds of networks");
+const links = new LifeTally("worlds of one link");
+const failed = (): number => hosts.failed.length + networks.failed.length + links.failed.length;
+
+/** Tells of a world that failed: of the first few all that is known. */
+const tell = (seed: number, complaints: readonly string[], why: (seed: number) => string): void => {
+  if (complaints.length === 0) return;
+  console.log(failed() <= MOST_EXPLAINED ? why(seed) : `seed ${seed} failed too: ${complaints[0]}`);
+};
+
+/** Every kind of world of one seed. */
+const run = (seed: number): void => {
+  const ofHosts = simulate(seed);
+  hosts.add(ofHosts);
+  tell(seed, ofHosts.complaints, explain);
+  const ofNetworks = simulatePaths(seed);
+  networks.add(ofNetworks);
+  tell(seed, ofNetworks.complaints, explainPaths);
+  const ofLink = simulateLink(seed);
+  links.add(ofLink);
+  tell(seed, ofLink.complaints, explainLink);
+};
+
 const startMs = performance.now();
 let toldMs = startMs;
 for (let seed = first; seed < first + seeds; seed++) {
-  const outcome = simulate(seed);
-  tally.add(outcome);
-  if (outcome.complaints.length > 0)
-    console.log(tally.failed.length <= MOST_EXPLAINED ? explain(seed) : `seed ${seed} failed too`);
+  run(seed);
   const nowMs = performance.now();
   if (nowMs - toldMs < TELL_EVERY_MS) continue;
   toldMs = nowMs;
-  console.log(`... ${tally} (${((nowMs - startMs) / tally.seeds).toFixed(1)} ms a seed)`);
+  console.log(
+    `... ${hosts}; ${networks}; ${links} (${((nowMs - startMs) / hosts.seeds).toFixed(1)} ms a seed)`,
+  );
 }
-console.log(`${tally} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`);
-if (tally.failed.length > 0) console.log(`failed: ${tally.failed.join(" ")}`);
-process.exit(tally.failed.length > 0 ? 1 : 0);
+console.log(`${hosts}\n${networks}\n${links} (${((performance.now() - startMs) / 1000).toFixed(1)} s)`);
+for (const [what, tally] of Object.entries({ hosts, networks, links }))
+  if (tally.failed.length > 0) console.log(`failed worlds of ${what}: ${tally.failed.join(" ")}`);
+process.exit(failed() > 0 ? 1 : 0);

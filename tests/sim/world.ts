@@ -10,19 +10,14 @@ import { MacAddress } from "../../stack/wire/mac.ts";
 import { FloodingSwitch } from "../support/flooding-switch.ts";
 import { LeaseStation } from "../support/lease-station.ts";
 import { Tap } from "../support/tap.ts";
-import { ManualWaiter, VirtualClock } from "../support/virtual.ts";
-import { WatchedLoop } from "../support/watched-loop.ts";
+import type { VirtualClock } from "../support/virtual.ts";
+import type { WatchedLoop } from "../support/watched-loop.ts";
 import { Ledger } from "./ledger.ts";
 import { gatewayOf, type Plan, type PortPlan, type SegmentPlan, type StationPlan } from "./plan.ts";
 import { type Port, Station, type Surroundings } from "./station.ts";
+import { Timeline } from "./timeline.ts";
 import { Trace, Witness } from "./witness.ts";
 
-/** Turns at one moment at most: more is a circle. */
-const MAX_TURNS_AT_ONCE = 5000;
-/** Of the virtual clock, where something is due that could not be done: a ring was full. */
-const STEP_MS = 0.1;
-/** How often a loop asks for link events. */
-const LINK_MS = 5;
 const LEASE_SECONDS = 600;
 const SERVER_CODE = 24;
 /** Entries of the fill ring of those who serve. */
@@ -30,7 +25,7 @@ const RING = 32;
 
 export class World implements Surroundings {
   readonly plan: Plan;
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly loop: WatchedLoop;
   readonly random: Random;
   readonly trace: Trace;
@@ -38,6 +33,7 @@ export class World implements Surroundings {
   readonly stations: readonly Station[];
   readonly ports: Port[] = [];
   readonly umems = new Set<MemoryUmem>();
+  readonly #time: Timeline;
   readonly #switches: FloodingSwitch[] = [];
   readonly #leases: LeaseStation[] = [];
   readonly #extra: MemoryDevice[] = [];
@@ -45,17 +41,15 @@ export class World implements Surroundings {
   constructor(plan: Plan, random: Random, keepsTrace: boolean) {
     this.plan = plan;
     this.random = random;
-    const { clock } = this;
+    this.#time = new Timeline({
+      complain: (text) => this.trace.complain(text),
+      heldMs: () => this.#heldMs(),
+    });
+    const { clock, loop } = this.#time;
+    this.clock = clock;
+    this.loop = loop;
     this.trace = new Trace(() => clock.nowMs(), keepsTrace);
     this.ledger = new Ledger(this.fork());
-    this.loop = new WatchedLoop({
-      clock,
-      waiter: new ManualWaiter(clock),
-      onError: (error, source) =>
-        this.trace.complain(
-          `the ${source.kind} handler of ${source.name} threw ${(error as Error)?.stack ?? String(error)}`,
-        ),
-    });
     const devices = this.#plugAll();
     this.stations = plan.stations.map(
       (one) =>
@@ -79,30 +73,17 @@ export class World implements Surroundings {
 
   /** Lets time pass, from event to event. */
   advance(ms: number): void {
-    const untilMs = this.now + ms;
-    this.settle();
-    let linkMs = this.now + LINK_MS;
-    while (this.now < untilMs) {
-      const next = Math.max(this.#nextMs(), this.now + STEP_MS);
-      this.clock.advance(Math.min(next, linkMs, untilMs) - this.now);
-      if (this.now >= linkMs) linkMs = untilMs;
-      this.settle();
-    }
+    this.#time.advance(ms);
   }
 
   /** The whole machine stands still, and finds that it is later. */
   stall(ms: number): void {
-    this.clock.advance(ms);
-    this.settle();
+    this.#time.stall(ms);
   }
 
   /** Turns until there is nothing to do at this moment. */
   settle(): void {
-    for (let turns = 0; this.loop.turn(this.now); turns++) {
-      if (turns < MAX_TURNS_AT_ONCE) continue;
-      this.trace.complain("there is no end to this moment");
-      return;
-    }
+    this.#time.settle();
   }
 
   /** Ends switches and those who serve. */
@@ -113,8 +94,8 @@ export class World implements Surroundings {
     this.settle();
   }
 
-  #nextMs(): number {
-    let next = this.loop.nextTimerMs;
+  #heldMs(): number {
+    let next = Infinity;
     for (const { faulty: around } of this.ports) {
       const dueMs = around.nextDueMs;
       // What was due at this moment already waits for something else: a host to join again, room in a ring.

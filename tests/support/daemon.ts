@@ -23,7 +23,7 @@ const collect = (stream: ReadableStream<Uint8Array>): (() => string) => {
 
 /** Starts a program and waits until `ready` takes what it says, or the state of the world. Throws where it ends before. */
 export const startDaemon = async (
-  bed: ServedBed,
+  bed: Pick<ServedBed, "lab">,
   side: Side,
   words: readonly string[],
   ready: (said: string) => boolean,

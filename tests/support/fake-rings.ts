@@ -96,6 +96,7 @@ export class FakeKernel {
     const host: SocketHost = {
       pass: () => false,
       stalled: (_queue, reason) => void this.stalls.push(reason),
+      recovered: () => void this.stalls.push("recovered"),
       unbound: (reason) => void this.stalls.push(reason),
     };
     this.socket = new XskSocket(raw, this.umem, host, { index: 0, needWakeup: true, fillTarget });

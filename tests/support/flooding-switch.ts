@@ -15,11 +15,14 @@ export interface PortOptions extends Omit<LinkOptions, "names" | "macs" | "umems
   readonly mac: Uint8Array;
   /** The memory that the station's end lives in. */
   readonly umem: MemoryUmem;
+  /** Asked of each frame that is for the station: whether it gets there. Default: always. */
+  readonly hears?: () => boolean;
 }
 
 interface Port {
   readonly device: MemoryDevice;
   readonly transmitter: Transmitter;
+  readonly hears: () => boolean;
 }
 
 /** Chunks of a port's inner end beside those of its fill ring: frames rest there for one turn only. */
@@ -40,7 +43,7 @@ export class FloodingSwitch {
 
   /** A cable to a new port: the end for the station. Closing that frees the port. */
   plug(options: PortOptions): MemoryDevice {
-    const { name, mac, umem, ...link } = options;
+    const { name, mac, umem, hears = () => true, ...link } = options;
     const [outer, inner] = createLink({
       ...link,
       names: [name, `${name}-port`],
@@ -48,7 +51,7 @@ export class FloodingSwitch {
       umems: [umem, new MemoryUmem({ chunkCount: PORT_CHUNKS + (link.fillRing ?? FILL_RING) })],
       fillRing: link.fillRing ?? FILL_RING,
     });
-    const port = { device: inner, transmitter: new Transmitter(inner.queues[0]!) };
+    const port = { device: inner, transmitter: new Transmitter(inner.queues[0]!), hears };
     this.#ports = [...this.#ports.filter((other) => other.device.peer?.open === true), port];
     this.#loop.receive(inner, (frame) => this.#flood(inner, frame));
     return outer;
@@ -60,8 +63,9 @@ export class FloodingSwitch {
 
   #flood(from: MemoryDevice, frame: Frame): void {
     const packet = frame.copy();
-    for (const { device, transmitter } of this.#ports) {
-      if (device !== from && device.connected && !transmitter.sendBytes(packet)) this.lost += 1;
+    for (const { device, transmitter, hears } of this.#ports) {
+      if (device === from || !device.connected || !hears()) continue;
+      if (!transmitter.sendBytes(packet)) this.lost += 1;
     }
   }
 }

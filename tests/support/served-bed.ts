@@ -44,6 +44,8 @@ const silence = (end: End): string[] => [
 /** The beds that stand now. One loop serves them all: two in one process would sleep while the other has work. */
 const standing = new Set<ServedBed>();
 let loop: Loop | undefined;
+/** Settles when the loop has stopped: one that is asked to run before that stops all the same. */
+let running: Promise<void> | undefined;
 
 const enterLoop = (bed: ServedBed): Loop => {
   loop ??= new Loop({
@@ -53,7 +55,7 @@ const enterLoop = (bed: ServedBed): Loop => {
       for (const one of standing) one.errors.push(error);
     },
   });
-  if (standing.size === 0) void loop.run();
+  if (standing.size === 0) running = loop.run();
   standing.add(bed);
   return loop;
 };
@@ -203,6 +205,7 @@ export class ServedBed {
     this.#open = false;
     this.host.close();
     leaveLoop(this);
+    if (standing.size === 0) await running;
     this.device.close();
     this.#capture?.close();
     this.lab.close();

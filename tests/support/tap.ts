@@ -11,10 +11,14 @@ export class Tap extends Wrapper {
   readonly queues: readonly Queue[];
   /** While true, nothing that is sent gets through. */
   cut = false;
+  /** Asked of each packet that is sent: whether it is lost. */
+  loses: () => boolean = () => false;
 
   constructor(inner: Device, sent: Observer, received: Observer) {
     super(inner);
-    this.queues = inner.queues.map((queue) => new TapQueue(queue, () => this.cut, sent, received));
+    this.queues = inner.queues.map(
+      (queue) => new TapQueue(queue, () => this.cut || this.loses(), sent, received),
+    );
   }
 }
 

@@ -45,6 +45,11 @@ export class VirtualTime implements Environment {
     this.#turn(until);
   }
 
+  /** Lets `ms` pass in one turn, as if the process had slept: all timers of that time are late. */
+  sleep(ms: number): void {
+    this.#turn(this.#clock.nowMs() + ms);
+  }
+
   #turn(ms: number): void {
     this.#clock.advance(ms - this.#clock.nowMs());
     this.timers.turn(this.#clock.nowMs());

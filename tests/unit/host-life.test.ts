@@ -21,6 +21,8 @@ const short = (event: HostEvent): string => {
       return `route ${event.route.prefix} ${event.change}`;
     case "neighbour":
       return `neighbour ${event.address} ${event.live ? event.state : "gone"}`;
+    case "path":
+      return `path ${event.path.toString()} ${event.state}: ${event.reason}`;
     default:
       return event.kind;
   }
@@ -362,11 +364,13 @@ test("events tell what happened, in order, each with its time, and each host its
   a.leave(on);
   expect(events.map(short)).toEqual([
     "address 10.0.0.2 added",
+    "path left on-link IPv4 up: new",
     "route 10.0.0.0/24 added",
     "address 10.0.0.2 preferred",
     "neighbour 10.0.0.1 incomplete",
     "neighbour 10.0.0.1 stale",
     "neighbour 10.0.0.1 reachable",
+    "path left on-link IPv4 down: gone",
     "route 10.0.0.0/24 removed",
     "address 10.0.0.2 removed",
     "neighbour 10.0.0.1 gone",

@@ -234,7 +234,7 @@ describe("path MTU", () => {
       const [whole] = station.takeIp();
       expect(station.ask(tooBig(six, 1300, whole!))).toEqual([]);
       expect(errors).toEqual([["too-big", 1300]]);
-      expect(events.map((event) => event.kind)).toEqual(["path", "soft-error"]);
+      expect(events.map((event) => event.kind)).toEqual(["path-mtu", "soft-error"]);
       expect(to.destination.prepare()).toBe(0);
       expect(to.destination.mtu).toBe(1300);
       socket.send(to, pattern(1400));

@@ -290,6 +290,13 @@ describe("solicitations (RFC 4861 section 7.2.3)", () => {
     expect(host.sent()).toMatchObject([{ destination: PEER, message: { kind: "neighbour-advertisement" } }]);
   });
 
+  test("that tell the Ethernet address of a group are not answered there: the asker is asked for its own", () => {
+    const { host } = setUp();
+    host.hear(ask(US, [source(MacAddress.parse("33:33:00:00:00:02"))]));
+    expect(host.sent()).toMatchObject([{ message: { kind: "neighbour-solicitation", target: PEER } }]);
+    expect(host.ndp.statistics().unanswered).toBe(1);
+  });
+
   test("are answered also where the cache has no room for the asker", () => {
     const { host } = setUp();
     for (let i = 0; i < 1024; i++)

@@ -443,6 +443,60 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("neighbours in the mirror", (
     expect(() => told.mirror.resolve(0, addressOfText("10.77.0.10"))).toThrow(RangeError);
     expect(() => told.mirror.resolve(lab.b.index, new Uint8Array(5))).toThrow(TypeError);
   });
+
+  test.each(["ipv4", "ipv6"] as const)(
+    "probe makes the kernel ask a neighbour that it is sure of, and finds it there or gone: %s",
+    async (family) => {
+      using lab = Lab.create();
+      lab.exec("b", ["sysctl", "-qw", `net.${family}.neigh.vb.retrans_time_ms=100`]);
+      const peer = lab.a[family];
+      const nobody = `${peer.slice(0, -1)}77`;
+      ip(
+        lab,
+        "neigh flush all",
+        `neigh add ${peer} lladdr ${lab.a.mac} dev vb nud reachable`,
+        `neigh add ${nobody} lladdr ${lab.a.mac} dev vb nud reachable router`,
+      );
+      const told = mirror(lab);
+      using _ = told.mirror;
+      expect(told.mirror.probe(lab.b.index, addressOfText(peer))).toBe(true);
+      await next(told, peer, (change) => state(change) === "reachable");
+      // So late that question and answer are over: it is told all the same.
+      expect(told.mirror.probe(lab.b.index, addressOfText(peer))).toBe(true);
+      const shown = (): string => lab.exec("b", ["ip", "neigh", "show", peer, "dev", "vb"]).stdout;
+      untilSync("the answer", () => shown().includes("REACHABLE"));
+      expect(about(told.drain(), peer).map(state).at(-1)).toBe("reachable");
+      expect(told.mirror.probe(lab.b.index, addressOfText(nobody))).toBe(true);
+      // What is told of a router stays.
+      expect(await next(told, nobody, (change) => state(change) === "probe")).toMatchObject({ router: true });
+      await next(told, nobody, (change) => state(change) === "failed");
+      expect(told.mirror.probe(lab.b.index, addressOfText(nobody))).toBe(false);
+      expectSame(told, lab);
+      expect(told.mirror.statistics().unresolved).toBe(0);
+    },
+  );
+
+  test("probe asks nobody for what is permanent or not known, and counts what the kernel refuses", () => {
+    using lab = Lab.create();
+    ip(lab, "neigh add 10.77.0.9 lladdr 02:00:00:00:00:09 dev vb nud permanent");
+    const told = mirror(lab);
+    const { mirror: source } = told;
+    using _ = source;
+    expect(source.probe(lab.b.index, addressOfText("10.77.0.9"))).toBe(false);
+    expect(source.probe(lab.b.index, addressOfText("10.77.0.10"))).toBe(false);
+    ip(lab, "neigh add 10.77.0.11 lladdr 02:00:00:00:00:11 dev vb nud stale");
+    told.drain();
+    ip(lab, "neigh del 10.77.0.11 dev vb");
+    // It went, and we have not heard of that.
+    expect([source.probe(lab.b.index, addressOfText("10.77.0.11")), source.statistics().unresolved]).toEqual([
+      false,
+      1,
+    ]);
+    expect(() => source.probe(0, addressOfText("10.77.0.10"))).toThrow(RangeError);
+    expect(() => source.probe(lab.b.index, new Uint8Array(5))).toThrow(TypeError);
+    source.close();
+    expect(source.probe(lab.b.index, addressOfText("10.77.0.9"))).toBe(false);
+  });
 });
 
 describe.skipIf(skipWithoutLab(Lab.unavailable()))("a mirror that lost notifications", () => {

@@ -2,10 +2,11 @@
  * One address of an interface: what its owner sees of it, and what its book keeps with it.
  */
 import type { IpAddress } from "../../wire/address.ts";
+import type { MacAddress } from "../../wire/mac.ts";
 import { IPV4_BITS, type Prefix } from "../../wire/prefix.ts";
 import type { Announcer, Defence, Detection } from "./dad.ts";
 
-export type AddressOrigin = "manual" | "link-local" | "slaac" | "dhcp" | "kernel";
+export type AddressOrigin = "manual" | "link-local" | "slaac" | "dhcp" | "kernel" | "service";
 
 /** RFC 4862 section 2, and "duplicated" for what another has. */
 export type AddressState = "tentative" | "preferred" | "deprecated" | "duplicated";
@@ -27,6 +28,17 @@ export interface InterfaceAddress {
   readonly temporary: boolean;
 }
 
+/** Who speaks for an address that other interfaces of the host have too, perhaps on the same link: service addresses have one. */
+export interface Answerer {
+  /** True where it is this interface that tells the link of the address. */
+  readonly announces: boolean;
+  /**
+   * Somebody asks for the address: all of the link (`toMany`), or this interface alone. Their Ethernet address where it is
+   * known; `asker` is unspecified where they want the address themselves. True where this interface is to answer.
+   */
+  asked(asker: IpAddress, mac: MacAddress | undefined, toMany: boolean): boolean;
+}
+
 export interface AddressOptions {
   /** Default: manual. */
   readonly origin?: AddressOrigin;
@@ -44,8 +56,13 @@ export interface AddressOptions {
    * is manual, as somebody has promised it to others.
    */
   readonly keep?: boolean;
+  /** Default: this interface speaks for it, always. */
+  readonly answerer?: Answerer;
 }
 
+/** An address that this interface shares is the last to ask from: those who hear it would look for it here. */
+const OWN = 16;
+const SPOKEN_FOR = 8;
 const IN_SUBNET = 4;
 const IN_SCOPE = 2;
 const PREFERRED = 1;
@@ -64,6 +81,7 @@ export class AddressEntry implements InterfaceAddress {
   validUntilMs = Infinity;
   temporary = false;
   keep = true;
+  answerer: Answerer | undefined = undefined;
   detection: Detection | undefined = undefined;
   announcer: Announcer | undefined = undefined;
   defence: Defence | undefined = undefined;
@@ -85,6 +103,16 @@ export class AddressEntry implements InterfaceAddress {
     return prefix.address.w3 | ~prefix.mask3;
   }
 
+  /** The link is to hear of it from this interface. */
+  get announces(): boolean {
+    return this.answerer?.announces ?? true;
+  }
+
+  /** A tentative address that nobody is finding out about. */
+  get idle(): boolean {
+    return this.state === "tentative" && this.detection === undefined;
+  }
+
   update(prefix: Prefix, options: AddressOptions): void {
     this.prefix = prefix;
     this.origin = options.origin ?? "manual";
@@ -92,6 +120,7 @@ export class AddressEntry implements InterfaceAddress {
     this.preferredUntilMs = Math.min(options.preferredUntilMs ?? Infinity, this.validUntilMs);
     this.temporary = options.temporary ?? false;
     this.keep = options.keep ?? this.origin === "manual";
+    this.answerer = options.answerer;
   }
 
   /** True where the state is another now. */
@@ -104,7 +133,9 @@ export class AddressEntry implements InterfaceAddress {
 
   /** How well it suits as the source of a request for `target`, 0 and up. */
   rankFor(target: IpAddress): number {
+    const whose = this.origin !== "service" ? OWN : this.announces ? SPOKEN_FOR : 0;
     return (
+      whose +
       (this.prefix.contains(target) ? IN_SUBNET : 0) +
       (this.address.scope === target.scope ? IN_SCOPE : 0) +
       (this.state === "preferred" ? PREFERRED : 0)

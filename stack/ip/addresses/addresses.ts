@@ -6,6 +6,7 @@
 import { MAX_TIMER_MS, type Timer } from "../../loop/timers.ts";
 import { AddressTable } from "../../wire/address-table.ts";
 import { IpAddress } from "../../wire/address.ts";
+import type { MacAddress } from "../../wire/mac.ts";
 import { Prefix } from "../../wire/prefix.ts";
 import {
   type AddressChange,
@@ -35,6 +36,7 @@ export type {
   AddressOptions,
   AddressOrigin,
   AddressState,
+  Answerer,
   InterfaceAddress,
 } from "./address-entry.ts";
 
@@ -207,8 +209,14 @@ export class AddressBook {
     const entry = this.#find(address);
     if (entry === undefined) return false;
     if (entry.detection !== undefined) entry.detection.claimed();
-    else if (entry.assigned) this.#defend(entry);
+    // Of those that share it on the link one sees to it.
+    else if (entry.assigned && entry.announces) this.#defend(entry);
     return true;
+  }
+
+  /** Whether this interface is to answer a question for an address of ours; see `Answerer.asked`. */
+  answers(target: IpAddress, asker: IpAddress, mac: MacAddress | undefined, toMany: boolean): boolean {
+    return this.#find(target)?.answerer?.asked(asker, mac, toMany) ?? true;
   }
 
   /** Another wants to know whether it may have the address: an ARP probe, or a neighbour solicitation from ::. */
@@ -226,17 +234,20 @@ export class AddressBook {
       address.family === 4
         ? [ANNOUNCE_COUNT4, ANNOUNCE_INTERVAL4_MS]
         : [ANNOUNCE_COUNT6, ANNOUNCE_INTERVAL6_MS];
-    const send = (): void => this.#io.announce(address);
+    // By the next time another interface may speak for it.
+    const send = (): void => {
+      if (entry.announces) this.#io.announce(address);
+    };
     entry.announcer = new Announcer(this.#environment.timers, count, intervalMs, send);
   }
 
   /**
    * The link has come up, perhaps another one: what is not ours (yet) is tried from the beginning, and what is, is
-   * announced.
+   * announced. What interfaces share is seen to by whoever has an eye on all of them.
    */
   linkUp(): void {
     for (const entry of [...this.#entries]) {
-      if (entry.origin === "kernel" || !this.#entries.has(entry)) continue;
+      if (entry.origin === "kernel" || entry.origin === "service" || !this.#entries.has(entry)) continue;
       if (entry.assigned) this.announce(entry.address);
       else this.#detect(entry);
     }
@@ -261,7 +272,7 @@ export class AddressBook {
   #settle(entry: AddressEntry, options: AddressOptions, isNew: boolean): void {
     const wantsDad = options.dad ?? (this.#dad && entry.origin !== "kernel" && !entry.address.loopback);
     if (options.state !== undefined) this.#enter(entry, options.state);
-    else if (isNew || entry.state === "duplicated" || options.dad === false) {
+    else if (isNew || entry.state === "duplicated" || entry.idle || options.dad === false) {
       if (wantsDad) this.#detect(entry);
       else this.#assign(entry);
     }

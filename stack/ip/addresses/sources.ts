@@ -15,6 +15,8 @@ export interface Candidate {
   readonly state: "tentative" | "preferred" | "deprecated" | "duplicated";
   /** A privacy address (RFC 8981). */
   readonly temporary?: boolean;
+  /** It is on all interfaces of the host: a service address. */
+  readonly everywhere?: boolean;
   /** A home address and a care-of address of Mobile IPv6; both at once is a node at home. */
   readonly home?: boolean;
   readonly careOf?: boolean;
@@ -102,7 +104,8 @@ const compareSources = (
     prefer(a.state === "preferred", b.state === "preferred") ||
     // Rule 4: prefer home addresses.
     compareHomes(a, b) ||
-    // Rule 5: prefer outgoing interface.
+    // Rule 5: prefer outgoing interface; what is on all of them is of none.
+    prefer(a.everywhere !== true, b.everywhere !== true) ||
     prefer(a.interface === outInterface, b.interface === outInterface) ||
     // Rule 5.5: prefer addresses in a prefix advertised by the next hop.
     prefer(advertisedBy(a, nextHop), advertisedBy(b, nextHop)) ||

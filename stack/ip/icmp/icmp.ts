@@ -2,13 +2,7 @@
  * What ICMP of both families shares: what it needs of the host, and its counters.
  */
 import type { SystemSoftError } from "../../device/routesource.ts";
-import {
-  type Destination,
-  type Network,
-  REFUSED,
-  type SoftError,
-  type Transport,
-} from "../../transport/network.ts";
+import { type Destination, type Network, type SoftError, type Transport } from "../../transport/network.ts";
 import type { Packet } from "../../transport/packet.ts";
 import { IpAddress } from "../../wire/address.ts";
 import { PROTOCOL } from "../../wire/protocol.ts";
@@ -76,13 +70,10 @@ export const relay = (host: IcmpHost, heard: SystemSoftError, kind: SoftError["k
   return true;
 };
 
-/** The way back to a packet's sender: over the interface that it came in on, or where no route says so over any. */
+/** The way back to a packet's sender: over the interface that it came in on where that can be, else over any. */
 export const wayBack = (network: Network, packet: Packet, trafficClass: number): Destination => {
   const on = packet.interface as Interface;
-  const options = { ...on.wayBack(packet), trafficClass };
-  const way = network.destination(packet.source, options);
-  if (way.prepare() !== REFUSED.noRoute || options.interface === 0) return way;
-  return network.destination(packet.source, { ...options, interface: 0 });
+  return network.destination(packet.source, { ...on.wayBack(packet), trafficClass });
 };
 
 export const freshIcmpCounters = (): { -readonly [K in keyof IcmpStatistics]: number } => ({

@@ -106,7 +106,8 @@ export class Icmp6 {
     this.#counters.echoRequests += 1;
     const { view, at, frame, length } = packet;
     const on = packet.interface as Interface;
-    if (frame === undefined || !packet.plain || !on.carries(packet, length)) {
+    // Who asks may be finding out whether this very path lives: it is answered though ours is thought dead.
+    if (frame === undefined || !packet.plain || !on.fits(packet, length)) {
       if (!this.#answerWithCopy(packet)) this.#counters.echoRefused += 1;
       return;
     }

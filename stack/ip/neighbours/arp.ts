@@ -34,7 +34,7 @@ export interface ArpStatistics {
   readonly malformed: number;
   /** With an operation that is neither request nor reply. */
   readonly unknown: number;
-  /** Our own packets that came back. */
+  /** Our own packets that came back, and those of other interfaces of ours on the link. */
   readonly own: number;
   /** From another that uses an address of ours. */
   readonly conflicting: number;
@@ -42,6 +42,10 @@ export interface ArpStatistics {
   readonly repliesSent: number;
   readonly probesSent: number;
   readonly announcementsSent: number;
+  /** Announcements to one station. */
+  readonly told: number;
+  /** Questions that another interface of ours on the link answers. */
+  readonly left: number;
   /** Answers that the rate forbade. */
   readonly throttled: number;
   /** Requests that were not sent for want of an address of ours. */
@@ -66,6 +70,8 @@ export class Arp<P> {
     repliesSent: 0,
     probesSent: 0,
     announcementsSent: 0,
+    told: 0,
+    left: 0,
     throttled: 0,
     sourceless: 0,
     unsent: 0,
@@ -86,27 +92,38 @@ export class Arp<P> {
     this.#replies = new TokenBucket(options.replyRate ?? REPLY_RATE, environment.timers.now);
   }
 
-  /** Handles what came in a frame of type ARP: `length` bytes at `at`, padding included. */
-  receive(view: DataView, at: number, length: number): void {
+  /** Handles what came in a frame of type ARP, to one station or to many: `length` bytes at `at`, padding included. */
+  receive(view: DataView, at: number, length: number, toMany = true): void {
     if (this.#closed) return;
     this.#counts.received += 1;
     const packet = arp.parse(view, at, length);
     if (packet === undefined || !this.#isStation(packet)) this.#counts.malformed += 1;
     else if (packet.senderMac.equals(this.#outlet.mac)) this.#counts.own += 1;
-    else if (packet.operation === arp.OPERATION.REQUEST) this.#request(packet);
+    else if (packet.operation === arp.OPERATION.REQUEST) this.#request(packet, toMany);
     else if (packet.operation === arp.OPERATION.REPLY) this.#reply(packet);
     else this.#counts.unknown += 1;
   }
 
-  /** Asks for a neighbour's Ethernet address: all, or itself whether it still has it (RFC 1122 section 2.3.2.1). */
-  solicit(neighbour: Neighbour<P>, unicast: boolean): void {
+  /** Another interface of ours on the link said something: no news, and no conflict. */
+  overhear(): void {
+    this.#counts.received += 1;
+    this.#counts.own += 1;
+  }
+
+  /**
+   * Asks for a neighbour's Ethernet address: all, or itself whether it still has it (RFC 1122 section 2.3.2.1). False where
+   * it couldn't be sent.
+   */
+  solicit(neighbour: Pick<Neighbour<P>, "address" | "mac">, unicast: boolean): boolean {
     const source = this.#addresses.sourceFor(neighbour.address);
     if (source === undefined) {
       this.#counts.sourceless += 1;
-      return;
+      return false;
     }
     const destination = unicast ? (neighbour.mac ?? BROADCAST_MAC) : BROADCAST_MAC;
-    if (this.#ask(destination, source, neighbour.address)) this.#counts.requestsSent += 1;
+    const sent = this.#ask(destination, source, neighbour.address);
+    if (sent) this.#counts.requestsSent += 1;
+    return sent;
   }
 
   /** Asks whether another has the address (RFC 5227 section 2.1.1). False where it couldn't be sent. */
@@ -116,10 +133,22 @@ export class Arp<P> {
     return sent;
   }
 
-  /** Tells all that the address is here (RFC 5227 section 2.3); caches that have it at another place update it. */
-  announce(address: IpAddress): boolean {
-    const sent = this.#ask(BROADCAST_MAC, address, address);
+  /**
+   * Tells all that the address is here; caches that have it at another place update it. A request says so (RFC 5227 section 3
+   * gives the reasons), `asReply` an answer to nobody, for those who believe these alone (RFC 5944 section 4.6).
+   */
+  announce(address: IpAddress, asReply = false): boolean {
+    const sent = asReply
+      ? this.#send(BROADCAST_MAC, this.#unasked(address))
+      : this.#ask(BROADCAST_MAC, address, address);
     if (sent) this.#counts.announcementsSent += 1;
+    return sent;
+  }
+
+  /** Tells one station that the address is here. */
+  tell(address: IpAddress, mac: MacAddress): boolean {
+    const sent = this.#ask(mac, address, address);
+    if (sent) this.#counts.told += 1;
     return sent;
   }
 
@@ -132,7 +161,7 @@ export class Arp<P> {
     this.#closed = true;
   }
 
-  #request(packet: arp.ArpRecord): void {
+  #request(packet: arp.ArpRecord, toMany: boolean): void {
     const { senderAddress, senderMac, targetAddress } = packet;
     if (senderAddress.unspecified) this.#addresses.probed(targetAddress, undefined);
     else if (this.#addresses.claimed(senderAddress)) {
@@ -144,7 +173,9 @@ export class Arp<P> {
     // RFC 826: whoever is known is updated, and whoever wants to talk to us is made known.
     if (!senderAddress.unspecified && (isOurs || this.#knows(senderAddress)))
       this.#neighbours.solicited(senderAddress, senderMac);
-    if (isOurs) this.#answer(packet);
+    if (!isOurs) return;
+    if (this.#addresses.answers(targetAddress, senderAddress, senderMac, toMany)) this.#answer(packet);
+    else this.#counts.left += 1;
   }
 
   #reply(packet: arp.ArpRecord): void {
@@ -169,6 +200,18 @@ export class Arp<P> {
       targetAddress: request.senderAddress,
     });
     if (sent) this.#counts.repliesSent += 1;
+  }
+
+  /** The same Ethernet address in both places is what an unasked reply is known by. */
+  #unasked(address: IpAddress): arp.ArpRecord {
+    const { mac } = this.#outlet;
+    return {
+      operation: arp.OPERATION.REPLY,
+      senderMac: mac,
+      senderAddress: address,
+      targetMac: mac,
+      targetAddress: address,
+    };
   }
 
   #ask(destination: MacAddress, source: IpAddress, target: IpAddress): boolean {

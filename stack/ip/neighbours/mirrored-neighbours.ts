@@ -10,6 +10,7 @@ import type { Environment, TimerSource } from "../environment.ts";
 import { FAILED_MS, NEW_PER_SECOND, REACHABLE_TIME_MS } from "./neighbour-options.ts";
 import { NeighbourPool, type PoolLimits, poolLimits, type PoolStatistics } from "./neighbour-pool.ts";
 import {
+  type DiscardReason,
   type Neighbour,
   NeighbourEntry,
   type NeighbourIo,
@@ -83,6 +84,10 @@ export class MirroredNeighbours<P> implements Neighbours<P> {
     if (entry.usable) this.#io.send(packet, entry);
     else if (entry.live && entry.state === "incomplete") this.#pool.park(entry, packet);
     else this.#pool.discard(packet, entry, "unreachable");
+  }
+
+  abandon(neighbour: Neighbour<P>, reason: DiscardReason): number {
+    return this.#pool.discardAll(neighbour as NeighbourEntry<P>, reason);
   }
 
   /** The kernel need not ask for as long as such news lasts (RFC 4861 section 7.3.1). */

@@ -57,8 +57,16 @@ export class NdpSender {
     );
   }
 
-  /** Answers who asked: `destination` at `mac`, or all where that is undefined, as one without an address asked. */
-  advertise(target: IpAddress, destination: IpAddress | undefined, mac: MacAddress | undefined): boolean {
+  /**
+   * Answers who asked: `destination` at `mac`, or all where that is undefined, as one without an address asked. Not
+   * `solicited`: tells them without having been asked.
+   */
+  advertise(
+    target: IpAddress,
+    destination: IpAddress | undefined,
+    mac: MacAddress | undefined,
+    solicited = destination !== undefined,
+  ): boolean {
     return this.#send(
       "advertisementsSent",
       mac ?? multicastMac(ALL_NODES6),
@@ -66,7 +74,7 @@ export class NdpSender {
       {
         kind: "neighbour-advertisement",
         router: this.isRouter,
-        solicited: destination !== undefined,
+        solicited,
         override: true,
         target,
         // Needed only in answers to a group, and useful in the others.

@@ -47,8 +47,10 @@ export interface NdpStatistics extends NdpSenderStatistics {
   readonly malformed: number;
   /** Solicitations for others, router solicitations, redirects that were not believed. */
   readonly ignored: number;
-  /** Our own packets that came back. */
+  /** Our own packets that came back, and those of other interfaces of ours on the link. */
   readonly own: number;
+  /** Questions that another interface of ours on the link answers. */
+  readonly left: number;
   /** Advertisements by another of an address of ours. */
   readonly conflicting: number;
   /** Answers that the rate forbade. */
@@ -78,6 +80,7 @@ export class Ndp<P> {
     malformed: 0,
     ignored: 0,
     own: 0,
+    left: 0,
     conflicting: 0,
     throttled: 0,
     unanswered: 0,
@@ -125,13 +128,25 @@ export class Ndp<P> {
     else this.#handle(heard, message);
   }
 
-  /** Asks for a neighbour's Ethernet address: the group that it is in, or itself whether it still has it. */
-  solicit(neighbour: Neighbour<P>, unicast: boolean): void {
+  /** Another interface of ours on the link said something: no news, and no conflict. */
+  overhear(): void {
+    this.#counts.received += 1;
+    this.#counts.own += 1;
+  }
+
+  /**
+   * Asks for a neighbour's Ethernet address: the group that it is in, or itself whether it still has it. False where it
+   * couldn't be sent.
+   */
+  solicit(neighbour: Pick<Neighbour<P>, "address" | "mac">, unicast: boolean): boolean {
     const source = this.#addresses.sourceFor(neighbour.address);
     // A solicitation from :: would be a probe for an address (RFC 4861 section 7.2.2).
-    if (source === undefined) this.#counts.sourceless += 1;
-    else if (!this.#closed)
-      this.#sender.solicit(source, neighbour.address, unicast ? neighbour.mac : undefined);
+    if (source === undefined) {
+      this.#counts.sourceless += 1;
+      return false;
+    }
+    if (this.#closed) return false;
+    return this.#sender.solicit(source, neighbour.address, unicast ? neighbour.mac : undefined);
   }
 
   /** Asks whether another has the address. False where it couldn't be sent. */
@@ -142,6 +157,11 @@ export class Ndp<P> {
   /** Tells all that the address is here (RFC 4861 section 7.2.6); caches that have it at another place update it. */
   announce(address: IpAddress): boolean {
     return !this.#closed && this.#sender.advertise(address, undefined, undefined);
+  }
+
+  /** Tells one station that the address is here. */
+  tell(address: IpAddress, asker: IpAddress, mac: MacAddress): boolean {
+    return !this.#closed && this.#sender.advertise(address, asker, mac, false);
   }
 
   /** Asks the routers to speak, from a link-local address where there is one yet (RFC 4861 section 6.3.7). */
@@ -179,18 +199,21 @@ export class Ndp<P> {
   }
 
   /** RFC 4861 section 7.2.3; for tentative addresses RFC 4862 section 5.4.3. */
-  #solicitation({ source }: Heard, message: ndp.NeighbourSolicitation): void {
+  #solicitation({ source, destination }: Heard, message: ndp.NeighbourSolicitation): void {
     const { target } = message;
     const { w0, w1, w2, w3 } = target;
-    const mac = linkLayer(message.options, "source-link-layer");
+    const told = linkLayer(message.options, "source-link-layer");
+    // That of a group is nobody's to be answered at.
+    const mac = told?.multicast === true ? undefined : told;
     if (this.#isOurs(source) || mac?.equals(this.#outlet.mac)) this.#counts.own += 1;
     else if (!this.#addresses.has(w0, w1, w2, w3)) {
       this.#counts.ignored += 1;
       if (source.unspecified) this.#addresses.probed(target, nonceOf(message.options));
-    } else if (source.unspecified) this.#answer(target, undefined, undefined);
-    else {
+    } else {
       if (mac !== undefined) this.#neighbours.solicited(source, mac);
-      this.#answerNeighbour(target, source, mac);
+      if (!this.#addresses.answers(target, source, mac, destination.multicast)) this.#counts.left += 1;
+      else if (source.unspecified) this.#answer(target, undefined, undefined);
+      else this.#answerNeighbour(target, source, mac);
     }
   }
 

@@ -151,8 +151,11 @@ export class NeighbourPool<P> {
     for (const packet of this.#takeParked(entry)) this.#io.send(packet, entry);
   }
 
-  discardAll(entry: NeighbourEntry<P>, reason: DiscardReason): void {
-    for (const packet of this.#takeParked(entry)) this.discard(packet, entry, reason);
+  /** Gives back what waited for an entry; returns how many packets that was. */
+  discardAll(entry: NeighbourEntry<P>, reason: DiscardReason): number {
+    const taken = this.#takeParked(entry);
+    for (const packet of taken) this.discard(packet, entry, reason);
+    return taken.length;
   }
 
   discard(packet: P, entry: NeighbourEntry<P>, reason: DiscardReason): void {

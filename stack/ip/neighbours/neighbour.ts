@@ -63,6 +63,8 @@ export interface Neighbours<P> {
   used(neighbour: Neighbour<P>): void;
   /** Keeps `packet` until the Ethernet address is known: it comes out by `send` or `discard` of the io. */
   park(neighbour: Neighbour<P>, packet: P): void;
+  /** Gives up the packets that wait for a neighbour, and no more than those; returns how many. */
+  abandon(neighbour: Neighbour<P>, reason: DiscardReason): number;
   /** An upper layer has seen that its packets arrive there (RFC 4861 section 7.3.1). */
   confirm(neighbour: Neighbour<P>): void;
   forget(address: IpAddress): void;

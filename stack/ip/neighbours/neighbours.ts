@@ -11,6 +11,7 @@ import type { Environment, TimerSource } from "../environment.ts";
 import { NeighbourPool } from "./neighbour-pool.ts";
 import {
   type AdvertisedFlags,
+  type DiscardReason,
   type Neighbour,
   NeighbourEntry,
   type NeighbourIo,
@@ -102,6 +103,10 @@ export class NeighbourCache<P> implements Neighbours<P>, NeighbourLearner<P> {
     if (entry.usable) this.#io.send(packet, entry);
     else if (entry.live && entry.state === "incomplete") this.#pool.park(entry, packet);
     else this.#pool.discard(packet, entry, "unreachable");
+  }
+
+  abandon(neighbour: Neighbour<P>, reason: DiscardReason): number {
+    return this.#pool.discardAll(neighbour as NeighbourEntry<P>, reason);
   }
 
   /** One store in REACHABLE; it ends DELAY, PROBE and STALE. It says nothing of a neighbour without an address. */

@@ -10,7 +10,7 @@ import type { Prefix } from "../../wire/prefix.ts";
  */
 export type RouteKind = "unicast" | "local" | "blackhole" | "unreachable" | "prohibit";
 /** Who said so. Routes of one origin never replace those of another. */
-export type RouteOrigin = "manual" | "connected" | "ra" | "dhcp" | "kernel" | "redirect";
+export type RouteOrigin = "manual" | "connected" | "ra" | "dhcp" | "kernel" | "redirect" | "peer";
 
 export interface Route {
   readonly prefix: Prefix;
@@ -39,6 +39,9 @@ export interface RouteMatch {
   readonly kind?: RouteKind | undefined;
   readonly origin?: RouteOrigin | undefined;
 }
+
+/** Whether packets end at a route: it refuses them. */
+export const refuses = ({ kind }: Route): boolean => kind !== "unicast" && kind !== "local";
 
 /** Whether a route goes out of this interface. */
 export const isOn = (route: Route, interfaceIndex: number): boolean =>

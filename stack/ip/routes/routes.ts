@@ -1,14 +1,20 @@
 /**
  * The routing table: where packets to an address go, by longest prefix, then metric, then the order of adding.
+ *
+ * Routes whose next hop is on trial ("last-resort") count where no other leads to the address, those whose next hop is down
+ * never.
  */
 import type { Timer } from "../../loop/timers.ts";
 import { PrefixTable } from "../../wire/prefix-table.ts";
 import { Prefix } from "../../wire/prefix.ts";
+import type { Family, IpAddress } from "../../wire/address.ts";
 import type { Environment } from "../environment.ts";
+import { type HopUse, type NextHop, type NextHopListener, NextHops } from "./next-hops.ts";
 import {
   isOn,
   matches,
   MAX_INTERFACE,
+  refuses,
   requireInteger,
   requireRoute,
   type Route,
@@ -16,6 +22,7 @@ import {
   sameRoute,
 } from "./route.ts";
 
+export type { HopUse, NextHop } from "./next-hops.ts";
 export type { Route, RouteKind, RouteMatch, RouteOrigin } from "./route.ts";
 
 /** Routes of one table: more than a host or a router of one site needs; the whole Internet has a million. */
@@ -28,6 +35,8 @@ export interface RouteTableOptions {
   readonly limit?: number;
   /** Hears of every change, after it was made. */
   readonly changed?: (route: Route, what: "added" | "removed" | "expired") => void;
+  /** Hears of next hops: of one that comes before of its first route, of one that goes before of its last. */
+  readonly hops?: NextHopListener;
 }
 
 export interface RouteTableStatistics {
@@ -37,6 +46,9 @@ export interface RouteTableStatistics {
   readonly refused: number;
   /** Routes that came to their end. */
   readonly expired: number;
+  readonly nextHops: number;
+  /** Routes whose next hop is not watched because there were too many. */
+  readonly unwatched: number;
 }
 
 /** All routes of one prefix. */
@@ -47,6 +59,8 @@ interface Entry {
   /** The first usable one and those of the same metric, as of `generation`. */
   best: Route | undefined;
   equal: readonly Route[];
+  /** The first that is a last resort, unless packets end before it. */
+  spare: Route | undefined;
   generation: number;
   /** The entry of the longest prefix that this one lies in, as of `shape`. */
   wider: Entry | undefined;
@@ -54,6 +68,7 @@ interface Entry {
 }
 
 const NONE: readonly Route[] = [];
+const NOBODY: NextHopListener = { added: () => {}, removed: () => {} };
 const NEVER = -1;
 
 /** The routes of one host. */
@@ -64,6 +79,7 @@ export class RouteTable {
   readonly #entries = new PrefixTable<Entry>();
   readonly #timers = new Map<Route, Timer>();
   readonly #unusable = new Set<number>();
+  readonly #hops: NextHops;
   #generation = 0;
   /** Grows with every prefix that comes or goes. */
   #shape = 0;
@@ -79,6 +95,7 @@ export class RouteTable {
     this.#environment = environment;
     this.#limit = limit;
     this.#changed = options.changed ?? ((): void => {});
+    this.#hops = new NextHops(environment.random.next(), options.hops ?? NOBODY);
   }
 
   /** Grows with every change, so that whoever remembers a route sees whether it still holds. */
@@ -104,6 +121,7 @@ export class RouteTable {
     }
     this.#disarm(before);
     entry.routes[place] = route;
+    this.#hops.renew(before, route);
     this.#arm(route);
     this.#generation += 1;
     this.#changed(route, "added");
@@ -147,29 +165,58 @@ export class RouteTable {
     this.#generation += 1;
   }
 
+  /** The next hop of routes of a family; undefined where there is none, or it is not watched. */
+  hop(interfaceIndex: number, family: Family, gateway: IpAddress | undefined): NextHop | undefined {
+    return this.#hops.find(interfaceIndex, family, gateway);
+  }
+
+  /** The next hop of one route. */
+  hopOf(route: Route): NextHop | undefined {
+    return this.#hops.of(route);
+  }
+
+  /** Says how far all routes over a next hop can be counted on. */
+  setHopUse(hop: NextHop, use: HopUse): void {
+    if (this.#hops.setUse(hop, use)) this.#generation += 1;
+  }
+
+  /** How far a route can be counted on, its interface considered. */
+  useOf(route: Route): HopUse {
+    if (this.#unusable.has(route.interface)) return "down";
+    return this.#hops.of(route)?.use ?? "up";
+  }
+
   /**
    * The route to this address: of the longest prefix that has a usable one, the first of the lowest metric. With an
    * `interface`, only routes out of it count, and those of every interface. Allocates nothing.
    */
   lookup(w0: number, w1: number, w2: number, w3: number, interfaceIndex = 0): Route | undefined {
     let entry = this.#entries.lookup(w0, w1, w2, w3);
+    let spare: Route | undefined;
     while (entry !== undefined) {
       if (entry.generation !== this.#generation) this.#refresh(entry);
-      const route = interfaceIndex === 0 ? entry.best : this.#firstOn(entry, interfaceIndex);
-      if (route !== undefined) return route;
+      const all = interfaceIndex === 0;
+      spare ??= all ? entry.spare : this.#firstOn(entry, interfaceIndex, "last-resort");
+      const route = all ? entry.best : this.#firstOn(entry, interfaceIndex, "up");
+      // To be refused is worse than to be sent over a path on trial.
+      if (route !== undefined) return spare !== undefined && refuses(route) ? spare : route;
       entry = entry.shape === this.#shape ? entry.wider : this.#widen(entry);
     }
-    return undefined;
+    return spare;
   }
 
-  /** The route that `lookup` finds, with all usable ones of the same prefix and metric: paths to choose among. */
+  /** The route that `lookup` finds, with all as usable ones of the same prefix and metric: paths to choose among. */
   lookupAll(w0: number, w1: number, w2: number, w3: number, interfaceIndex = 0): readonly Route[] {
     const first = this.lookup(w0, w1, w2, w3, interfaceIndex);
     if (first === undefined) return NONE;
     const entry = this.#entries.get(first.prefix)!;
-    if (interfaceIndex === 0) return entry.equal;
+    if (interfaceIndex === 0 && first === entry.best) return entry.equal;
+    const use = this.useOf(first);
     return entry.routes.filter(
-      (route) => route.metric === first.metric && this.#usable(route) && isOn(route, interfaceIndex),
+      (route) =>
+        route.metric === first.metric &&
+        this.useOf(route) === use &&
+        (interfaceIndex === 0 || isOn(route, interfaceIndex)),
     );
   }
 
@@ -191,6 +238,8 @@ export class RouteTable {
       prefixes: this.#entries.size,
       refused: this.#refused,
       expired: this.#expired,
+      nextHops: this.#hops.size,
+      unwatched: this.#hops.refused,
     };
   }
 
@@ -199,6 +248,7 @@ export class RouteTable {
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
     this.#entries.clear();
+    this.#hops.clear();
     this.#size = 0;
     this.#shape += 1;
     this.#generation += 1;
@@ -218,6 +268,7 @@ export class RouteTable {
         routes: [],
         best: undefined,
         equal: NONE,
+        spare: undefined,
         generation: NEVER,
         wider: undefined,
         shape: NEVER,
@@ -230,6 +281,7 @@ export class RouteTable {
     this.#size += 1;
     this.#arm(route);
     this.#generation += 1;
+    this.#hops.add(route);
     this.#changed(route, "added");
     return true;
   }
@@ -247,6 +299,7 @@ export class RouteTable {
     this.#size -= 1;
     this.#disarm(route);
     this.#generation += 1;
+    this.#hops.remove(route);
     this.#changed(route, what);
   }
 
@@ -270,20 +323,25 @@ export class RouteTable {
     this.#timers.delete(route);
   }
 
-  #usable(route: Route): boolean {
-    return !this.#unusable.has(route.interface);
-  }
-
   #refresh(entry: Entry): void {
-    const usable = entry.routes.filter((route) => this.#usable(route));
+    const usable = entry.routes.filter((route) => this.useOf(route) === "up");
     entry.best = usable[0];
     entry.equal = usable.filter((route) => route.metric === usable[0]!.metric);
+    const end = entry.routes.find((route) => this.useOf(route) === "last-resort" || this.#ends(route));
+    entry.spare = end !== undefined && !refuses(end) ? end : undefined;
     entry.generation = this.#generation;
   }
 
-  #firstOn(entry: Entry, interfaceIndex: number): Route | undefined {
+  /** Packets end here, whatever comes behind it. */
+  #ends(route: Route): boolean {
+    return refuses(route) && this.useOf(route) !== "down";
+  }
+
+  #firstOn(entry: Entry, interfaceIndex: number, use: HopUse): Route | undefined {
     for (const route of entry.routes) {
-      if (isOn(route, interfaceIndex) && this.#usable(route)) return route;
+      if (!isOn(route, interfaceIndex)) continue;
+      if (this.useOf(route) === use) return route;
+      if (this.#ends(route)) return undefined;
     }
     return undefined;
   }

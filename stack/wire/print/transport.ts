@@ -1,10 +1,12 @@
 /**
- * UDP, TCP and SCTP printed: ports, then what their headers say; of UDP's payloads only DHCP is known.
+ * UDP, TCP and SCTP printed: ports, then what their headers say; of UDP's payloads only DHCP and BFD are known.
  */
+import * as bfd from "../bfd.ts";
 import { fold, isPartial, sum } from "../checksum.ts";
 import * as dhcp from "../dhcp.ts";
 import { PROTOCOL } from "../protocol.ts";
 import * as udp from "../udp.ts";
+import { printBfd, printBfdEcho } from "./bfd.ts";
 import { printDhcp } from "./dhcp.ts";
 import { hex, type Payload } from "./line.ts";
 import { printTcpOptions } from "./tcp-options.ts";
@@ -56,6 +58,9 @@ export const printUdp = (payload: Payload): void => {
   const ports = [udp.sourcePort(view, at), udp.destinationPort(view, at)];
   if (ports.includes(dhcp.SERVER_PORT) || ports.includes(dhcp.CLIENT_PORT))
     printDhcp(line, view, at + udp.HEADER_BYTES, Math.min(end, at + length));
+  else if (udp.destinationPort(view, at) === bfd.CONTROL_PORT)
+    printBfd(line, view, at + udp.HEADER_BYTES, Math.min(end, at + length));
+  else if (udp.destinationPort(view, at) === bfd.ECHO_PORT) printBfdEcho(line);
 };
 
 /** TCP (RFC 9293 section 3.1). */

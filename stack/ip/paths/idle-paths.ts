@@ -1,0 +1,24 @@
+/**
+ * How many paths of each interface and family are not in use, so that nobody walks over all of them at each change of one.
+ */
+import type { PathRecord } from "./path-record.ts";
+
+export class IdlePaths {
+  /** By interface and family. */
+  readonly #idle = new Map<string, Set<PathRecord>>();
+
+  /** Takes a path as it is now; true where all of its interface and family are in use. */
+  count(path: PathRecord): boolean {
+    const key = `${path.interface} ${path.family}`;
+    let idle = this.#idle.get(key);
+    if (idle === undefined) this.#idle.set(key, (idle = new Set()));
+    if (path.live && path.state !== "up") idle.add(path);
+    else idle.delete(path);
+    return idle.size === 0;
+  }
+
+  /** An interface left, and all of its paths end. */
+  left(interfaceIndex: number): void {
+    for (const family of [4, 6]) this.#idle.delete(`${interfaceIndex} ${family}`);
+  }
+}
