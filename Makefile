@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-bench deps-vm bpf demo test test-unit sim fuzz test-vm vm-shell check bench bench-vm lab lab-down clean
+.PHONY: help deps deps-test deps-bench deps-vm bpf demo demo-failover test test-unit sim fuzz test-vm vm-shell check bench bench-vm lab lab-down clean
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 MIN_BUN := 1.4.5
@@ -13,12 +13,12 @@ BUN := $(if $(NEW_ENOUGH),$(PATH_BUN),$(CURDIR)/node_modules/.bin/bun)
 
 # What building and running needs, and what the tests hold us against besides.
 APT_RUN := clang libbpf-dev libxdp-dev libc6-dev iproute2 iputils-ping ethtool
-APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat curl
+APT_TEST := xdp-tools bpftool tshark tcpdump hping3 socat curl nftables python3
 # Peers of the host: what asks it, and what serves it.
 APT_PEERS := nmap fping arping ndisc6 traceroute mtr-tiny iputils-tracepath bind9-dnsutils knot-dnsutils dnsperf sockperf openssh-client
-APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute openssh-server
+APT_SERVERS := dnsmasq-base isc-dhcp-server radvd smcroute openssh-server frr bird2
 # What the bench holds us against besides.
-APT_BENCH := sockperf knot-dnsutils nsd knot nodejs
+APT_BENCH := sockperf knot-dnsutils nsd knot nodejs frr
 # The virtual machine's emulator, and what unpacks its kernels, which are fetched and never installed.
 APT_VM := qemu-system-x86 kmod xz-utils
 
@@ -69,6 +69,10 @@ bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 
 demo: bpf ## ten seconds of real traffic between two namespaces, watched live
 	@$(SUDO) $(BUN) run examples/demo.ts
+
+demo-failover: bpf ## a conversation that outlives its paths: cut in five ways, with a picture of the gaps
+	$(call install,nftables)
+	@$(SUDO) $(BUN) run examples/demo-failover.ts
 
 test: deps-test bpf ## everything, on the real kernel (root)
 	@$(SUDO) env CI="$(CI)" $(BUN) run tests/run.ts
