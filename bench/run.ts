@@ -11,10 +11,18 @@ import { build } from "./build.ts";
 import { measureClaims } from "./measure/claims.ts";
 import { measureDns } from "./measure/dns.ts";
 import { measureEcho, measureFlood } from "./measure/echo.ts";
+import { measureLink, measureSilent } from "./measure/failover.ts";
 import { measureHost } from "./measure/host.ts";
 import { measureRing } from "./measure/ring.ts";
 import { measureRtt } from "./measure/rtt.ts";
-import { measure1500, measure9000, measureForward, measureSend, measureSmall } from "./measure/traffic.ts";
+import {
+  measure1500,
+  measure9000,
+  measureBalancer,
+  measureForward,
+  measureSend,
+  measureSmall,
+} from "./measure/traffic.ts";
 import { measureAttach, measureIdle, measureWakeup } from "./measure/wait.ts";
 import { cablesOf, ZERO_COPY } from "./measure/zero-copy.ts";
 import { type Line, table } from "./report.ts";
@@ -37,6 +45,9 @@ const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
   "udp.echo.flood": measureFlood,
   "udp.rtt": measureRtt,
   "dns.answers": measureDns,
+  "balancer.forward": measureBalancer,
+  "failover.link": measureLink,
+  "failover.silent": measureSilent,
   ...ZERO_COPY,
 };
 

@@ -52,13 +52,13 @@ const labFor = (packet: number, pairs = 1): LabOptions => ({
   mtu: Math.max(DEFAULT_MTU, packet - ETHERNET_HEADER_BYTES),
 });
 
-const generate = (lab: Lab, packet: number): Promise<Actor> => {
+const generate = (lab: Lab, packet: number, more: readonly string[] = []): Promise<Actor> => {
   const [pair] = lab.pairs;
   if (pair === undefined) throw new Error("the lab has no link");
   const how = isLarge(packet) ? ["xsk_tx", "--sg", "--budget", String(TX_BUDGET)] : ["xsk_gen"];
   const [program = "", ...options] = how;
   const time = timeArguments(GENERATOR_EXTRA_S, 0);
-  const command = [...peer(program), pair.a.name, ...options, "--packet", String(packet), ...time];
+  const command = [...peer(program), pair.a.name, ...options, ...more, "--packet", String(packet), ...time];
   return start(lab, "a", SENDER_CORE, command).ready();
 };
 
@@ -81,16 +81,18 @@ export const sending = (begin: Start) => async (): Promise<Readings> => {
   return await referee.result(RUN_S);
 };
 
-/** A program between two links; the far end of the second counts what arrives there. */
-export const forwarding = (begin: Start) => async (): Promise<Readings> => {
-  using lab = Lab.create(labFor(SMALL_PACKET, 2));
-  const [first, second] = lab.pairs;
-  if (first === undefined || second === undefined) throw new Error("the lab has no two links");
-  const referee = await sink(lab, second.a.name);
-  await begin(lab, [first.b.name, second.b.name]);
-  await generate(lab, SMALL_PACKET);
-  return await referee.result(RUN_S);
-};
+/** A program between two links; the far end of the second counts what arrives there. `offered` says what the first one offers. */
+export const forwarding =
+  (begin: Start, offered: (lab: Lab) => readonly string[] = () => []) =>
+  async (): Promise<Readings> => {
+    using lab = Lab.create(labFor(SMALL_PACKET, 2));
+    const [first, second] = lab.pairs;
+    if (first === undefined || second === undefined) throw new Error("the lab has no two links");
+    const referee = await sink(lab, second.a.name);
+    await begin(lab, [first.b.name, second.b.name]);
+    await generate(lab, SMALL_PACKET, offered(lab));
+    return await referee.result(RUN_S);
+  };
 
 const testpmd = (run: () => Promise<Readings>): Contender[] => {
   if (isTestpmdInstalled()) return [{ name: "testpmd", run }];
@@ -164,3 +166,33 @@ export const measureForward = (pairs: number): Promise<Line[]> =>
     },
     pairs,
   );
+
+/** The virtual address and port of `sides/balance.ts`. */
+const toService = (lab: Lab): string[] => [
+  ...["--to", lab.pairs[0]!.b.mac],
+  ...["--target", "10.77.0.100", "--port", "9000"],
+];
+
+/** The balancer against the driver that it stands on, which sends the same frames on and does not look at them. */
+export const measureBalancer = async (pairs: number): Promise<Line[]> => {
+  const balance = (...how: readonly string[]): (() => Promise<Readings>) =>
+    forwarding(started([...side("balance"), ...how], SMALL_PACKET), toService);
+  const plain = { name: "veth.forward", run: forwarding(started(side("forward"), SMALL_PACKET), toService) };
+  const line = (name: string, run: () => Promise<Readings>, detail: string): Promise<Line[]> =>
+    hold(
+      {
+        metrics: [{ metric: "pps", name, unit: "pps" }],
+        conditions: conditions(
+          SMALL_PACKET,
+          `${LIVE}; one flow of UDP, three backends, ${detail}; one umem, in place; counted by an XDP program at the far end`,
+        ),
+        millrace: { name: "millrace", run },
+        peers: [plain],
+      },
+      pairs,
+    );
+  return [
+    ...(await line("balancer.forward", balance(), "direct server return")),
+    ...(await line("balancer.forward.tunnel", balance("--tunnel"), "IP in IP")),
+  ];
+};

@@ -95,6 +95,7 @@ struct options read_options(int argc, char **argv, int names)
 		{"patient", no_argument, 0, 'P'},	{"promiscuous", no_argument, 0, 'M'},
 		{"report", no_argument, 0, 'R'},
 		{"to", required_argument, 0, 't'},	{"target", required_argument, 0, 'T'},
+		{"source", required_argument, 0, 'u'},
 		{"port", required_argument, 0, 'o'},	{"flows", required_argument, 0, 'F'},
 		{0, 0, 0, 0},
 	};
@@ -126,6 +127,7 @@ struct options read_options(int argc, char **argv, int names)
 		case 'M': o.promiscuous = true; break;
 		case 't': o.to = optarg; break;
 		case 'T': o.target = optarg; break;
+		case 'u': o.source = optarg; break;
 		case 'o': o.port = (uint32_t)number("port", optarg); break;
 		case 'F': o.flows = (uint32_t)number("flows", optarg); break;
 		default: exit(1);

@@ -67,6 +67,7 @@ struct options {
 	bool promiscuous;	/* a sink takes frames for any address */
 	const char *to;		/* destination address of the frames, instead of the usual one; NULL for that */
 	const char *target;	/* IPv4 address that datagrams go to */
+	const char *source;	/* IPv4 address that they come from, where it is none of an interface's */
 	uint32_t port;		/* UDP port that they go to, or come in on */
 	uint32_t flows;		/* source ports that they come from */
 };

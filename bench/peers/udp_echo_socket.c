@@ -30,6 +30,9 @@ static int open_socket(const struct options *options)
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
 	memcpy(&here.sin_addr, us.ipv4, sizeof(us.ipv4));
+	/* An address that belongs to no interface, for a service that is reached over several. */
+	if (options->source && inet_pton(AF_INET, options->source, &here.sin_addr) != 1)
+		fail(0, "use \"%s\" as an IPv4 address", options->source);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&here, sizeof(here)))
 		fail(errno, "bind a UDP socket to port %u of \"%s\"", options->port, options->ifname[0]);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) ||
