@@ -1,15 +1,21 @@
 /**
- * Runs the tests tier by tier, the fast ones first, each file in a process of its own, and adds up what they say.
+ * Runs the tests tier by tier, the fast ones first, each file in a process of its own, some side by side, and adds up what
+ * they say.
  *
  * `bun run tests/run.ts [TIER...]`, where a tier is a folder or a file of tests/. A file that dies without a summary counts
  * as one failure. The last line is `N passed, N failed, N skipped`.
  */
 import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { formatTally, NO_TALLY, plus, type Tally } from "./support/tally.ts";
 
 /** Order matters: a wrong index should be found before a hundred namespaces are made. */
 const TIERS = ["unit", "oracle", "sim", "fuzz", "veth", "interop"] as const;
+/** Tiers in virtual time, or whose programs mostly wait for each other. In "veth" the kernel's timing is part of the test. */
+const TOGETHER: ReadonlySet<string> = new Set(["unit", "oracle", "sim", "fuzz", "interop"]);
+/** More at once would try the patience of tests rather than the code. */
+const MAX_WORKERS = 2;
 /** The slowest test (1000 attaches, 200 kills) takes minutes on a busy machine. */
 const TEST_TIMEOUT_MS = 300_000;
 
@@ -64,19 +70,44 @@ if (unknown !== undefined) {
   console.error(`there is no tier "${unknown}"; there are ${TIERS.join(", ")}`);
   process.exit(2);
 }
-/** In the virtual machine: an emulated processor stands still for seconds when its host has other work. */
-const mayTryAgain = process.env.MILLRACE_VM === "1";
+/** An emulated processor stands still for seconds when its host has other work. */
+const emulated = process.env.MILLRACE_VM === "1";
 
-let total: Tally = NO_TALLY;
-for (const tier of wanted.length > 0 ? wanted : TIERS) {
-  for (const file of filesOf(tier)) {
+/** One after the other, each with the machine to itself. */
+const runInTurn = async (files: readonly string[]): Promise<Tally> => {
+  let sum: Tally = NO_TALLY;
+  for (const file of files) {
     let tally = await runFile(file);
-    if (tally.failed > 0 && mayTryAgain) {
+    if (tally.failed > 0 && emulated) {
       console.log("     once more; what fails twice has failed:");
       tally = await runFile(file);
     }
-    total = plus(total, tally);
+    sum = plus(sum, tally);
   }
+  return sum;
+};
+
+/** Several at a time. A neighbour takes processor time: what fails beside one is run once more alone, and that counts. */
+const runTogether = async (files: readonly string[], workers: number): Promise<Tally> => {
+  const waiting = [...files];
+  const again: string[] = [];
+  let sum: Tally = NO_TALLY;
+  const work = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const tally = await runFile(file);
+      if (tally.failed > 0) again.push(file);
+      else sum = plus(sum, tally);
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, work));
+  if (again.length > 0) console.log("     once more, alone; what fails twice has failed:");
+  return plus(sum, await runInTurn(again));
+};
+
+let total: Tally = NO_TALLY;
+for (const tier of wanted.length > 0 ? wanted : TIERS) {
+  const workers = emulated || !TOGETHER.has(tier) ? 1 : Math.min(MAX_WORKERS, availableParallelism());
+  total = plus(total, await (workers === 1 ? runInTurn : runTogether)(filesOf(tier), workers));
 }
 console.log(formatTally(total));
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
