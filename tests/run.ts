@@ -70,25 +70,14 @@ if (unknown !== undefined) {
   console.error(`there is no tier "${unknown}"; there are ${TIERS.join(", ")}`);
   process.exit(2);
 }
-/** An emulated processor stands still for seconds when its host has other work. */
+/** An emulated processor has no time to share. */
 const emulated = process.env.MILLRACE_VM === "1";
 
-/** One after the other, each with the machine to itself. */
-const runInTurn = async (files: readonly string[]): Promise<Tally> => {
-  let sum: Tally = NO_TALLY;
-  for (const file of files) {
-    let tally = await runFile(file);
-    if (tally.failed > 0 && emulated) {
-      console.log("     once more; what fails twice has failed:");
-      tally = await runFile(file);
-    }
-    sum = plus(sum, tally);
-  }
-  return sum;
-};
-
-/** Several at a time. A neighbour takes processor time: what fails beside one is run once more alone, and that counts. */
-const runTogether = async (files: readonly string[], workers: number): Promise<Tally> => {
+/**
+ * Runs files, some at a time. Neighbours take processor time, on this machine and beside it: what fails is run once more, alone,
+ * and that counts.
+ */
+const runAll = async (files: readonly string[], workers: number): Promise<Tally> => {
   const waiting = [...files];
   const again: string[] = [];
   let sum: Tally = NO_TALLY;
@@ -101,13 +90,14 @@ const runTogether = async (files: readonly string[], workers: number): Promise<T
   };
   await Promise.all(Array.from({ length: workers }, work));
   if (again.length > 0) console.log("     once more, alone; what fails twice has failed:");
-  return plus(sum, await runInTurn(again));
+  for (const file of again) sum = plus(sum, await runFile(file));
+  return sum;
 };
 
 let total: Tally = NO_TALLY;
 for (const tier of wanted.length > 0 ? wanted : TIERS) {
   const workers = emulated || !TOGETHER.has(tier) ? 1 : Math.min(MAX_WORKERS, availableParallelism());
-  total = plus(total, await (workers === 1 ? runInTurn : runTogether)(filesOf(tier), workers));
+  total = plus(total, await runAll(filesOf(tier), workers));
 }
 console.log(formatTally(total));
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
