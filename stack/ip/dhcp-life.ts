@@ -4,7 +4,6 @@
 import type { Packet } from "../transport/packet.ts";
 import type { Network } from "../transport/network.ts";
 import { MAPPED, type IpAddress } from "../wire/address.ts";
-import { isPartial } from "../wire/checksum.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL } from "../wire/protocol.ts";
 import * as udp from "../wire/udp.ts";
@@ -62,11 +61,8 @@ export class DhcpLife {
     const total = udp.length(view, at);
     packet.at = at;
     packet.protocol = PROTOCOL.UDP;
-    const checksum = udp.checksum(view, at);
     const good =
-      total >= udp.HEADER_BYTES &&
-      total <= length &&
-      (checksum === 0 || isPartial(checksum, packet.pseudoSum(total)) || packet.sumsUp(total));
+      udp.check(view, at, length) === 0 && udp.verify(view, at, packet.pseudoSum(total), total) >= 0;
     if (good) this.#client.receive(view, at + udp.HEADER_BYTES, total - udp.HEADER_BYTES);
     else this.#on.link.counters.malformed += 1;
     return true;

@@ -3,6 +3,7 @@
  */
 import { REFUSED, type Refused, type Via } from "../transport/network.ts";
 import { type IpAddress, MAPPED, SCOPE } from "../wire/address.ts";
+import { sumOfAddress } from "../wire/checksum.ts";
 import { HEADER_BYTES as IPV4_BYTES } from "../wire/ipv4.ts";
 import { HEADER_BYTES as IPV6_BYTES } from "../wire/ipv6.ts";
 import { BROADCAST_MAC, type MacAddress, multicastMac } from "../wire/mac.ts";
@@ -296,10 +297,7 @@ export class Routing implements Wayfinder {
     way.staysHere = address.multicast && (way.ttl === 0 || address.scope <= SCOPE.INTERFACE);
     way.trafficClass = options.trafficClass ?? 0;
     way.dontFragment = !this.pathMtu.fragmentable(address.w0, address.w1, address.w2, address.w3);
-    way.addressSum =
-      address.family === 4
-        ? sumOfWord(source.w3) + sumOfWord(address.w3)
-        : sumOfWords(source) + sumOfWords(address);
+    way.addressSum = sumOfAddress(source) + sumOfAddress(address);
     way.queue = link.queueFor(source.w3 ^ address.w3 ^ address.w1);
     way.generation = this.generation;
   }
@@ -309,8 +307,3 @@ export class Routing implements Wayfinder {
     this.pathMtu.close();
   }
 }
-
-const sumOfWord = (word: number): number => (word >>> 16) + (word & 0xffff);
-
-const sumOfWords = (address: IpAddress): number =>
-  sumOfWord(address.w0) + sumOfWord(address.w1) + sumOfWord(address.w2) + sumOfWord(address.w3);

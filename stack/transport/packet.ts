@@ -7,7 +7,7 @@
 import type { Frame } from "../device/frame.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
-import { fold, halves, sum } from "../wire/checksum.ts";
+import { halves } from "../wire/checksum.ts";
 import { type Family, IpAddress, MAPPED } from "../wire/address.ts";
 
 /** Whom a packet was addressed to. */
@@ -120,12 +120,4 @@ export class Packet {
       halves(this.d2)
     );
   }
-
-  /** True where the Internet checksum over `lengthBytes` from `at`, with the pseudo-header, is right. */
-  sumsUp(lengthBytes: number): boolean {
-    return fold(sum(this.view, this.at, lengthBytes, this.pseudoSum(lengthBytes))) === ALL_ONES;
-  }
 }
-
-/** What bytes together with their own checksum fold to (RFC 1071 section 1). */
-const ALL_ONES = 0xffff;

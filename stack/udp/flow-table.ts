@@ -55,7 +55,6 @@ const MAX_NOTED = 64;
 const MIX_SHIFT = 15;
 
 const PORT_BITS = 16;
-const PORT_MASK = 0xffff;
 const ALL_PORTS = 1 << PORT_BITS;
 const BITS_PER_BYTE = 8;
 /** Bits of a word, as a shift; JavaScript's own shifts take a number modulo this. */
@@ -291,10 +290,10 @@ export class FlowTable<F extends Flow> {
     const bit = 1 << localPort;
     if (flows === 0) {
       this.#flowsOfPort.delete(localPort);
-      this.#heard[(localPort & PORT_MASK) >>> WORD_SHIFT]! &= ~bit;
+      this.#heard[localPort >>> WORD_SHIFT]! &= ~bit;
     } else {
       this.#flowsOfPort.set(localPort, flows);
-      this.#heard[(localPort & PORT_MASK) >>> WORD_SHIFT]! |= bit;
+      this.#heard[localPort >>> WORD_SHIFT]! |= bit;
     }
   }
 

@@ -76,7 +76,8 @@ export const pseudo6 = (view: DataView, ipAt: number, nextHeader: number, length
 /** The two halves of a word, added: how it enters a sum. */
 export const halves = (word: number): number => (word >>> HALF_BITS) + (word & HALF_MASK);
 
-const sumOfAddress = (address: IpAddress): number =>
+/** An address as it enters the sum of a pseudo-header. */
+export const sumOfAddress = (address: IpAddress): number =>
   // The mapped prefix is no part of an IPv4 pseudo-header.
   address.family === 4
     ? halves(address.w3)

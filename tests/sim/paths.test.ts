@@ -2,13 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { explainLink, explainPaths, LifeTally } from "./paths/report.ts";
 import { simulateLink, simulatePaths } from "./paths/simulate.ts";
-
-const FIRST = 1;
-const IN_ONE_TEST = 20;
-/** Every so many seeds one is run twice. */
-const TWICE_EVERY = 20;
-/** Of one test; ten times what it takes. */
-const PATIENCE_MS = 60_000;
+import { keepsItsPromises } from "./suite.ts";
 
 const KINDS = [
   { what: "networks between two hosts", seeds: 80, run: simulatePaths, explain: explainPaths },
@@ -18,30 +12,14 @@ const KINDS = [
 describe.each(KINDS)("a world of $what", ({ what, seeds, run, explain }) => {
   const all = new LifeTally(what);
 
-  for (let from = FIRST; from < FIRST + seeds; from += IN_ONE_TEST) {
-    test(
-      `keeps its promises with the seeds ${from} to ${from + IN_ONE_TEST - 1}`,
-      () => {
-        for (let seed = from; seed < from + IN_ONE_TEST; seed++) {
-          const outcome = run(seed);
-          all.add(outcome);
-          if (outcome.complaints.length > 0) throw new Error(explain(seed));
-        }
-      },
-      PATIENCE_MS,
-    );
-  }
-
-  test(
-    "goes the same way with the same seed",
-    () => {
-      for (let seed = FIRST; seed < FIRST + seeds; seed += TWICE_EVERY) {
-        const { hash, frames, ms } = run(seed);
-        expect(run(seed)).toMatchObject({ hash, frames, ms });
-      }
-    },
-    PATIENCE_MS,
-  );
+  keepsItsPromises({
+    seeds,
+    inOneTest: 20,
+    twiceEvery: 20,
+    run: (seed) => run(seed),
+    explain,
+    add: (outcome) => all.add(outcome),
+  });
 
   test("was not empty", () => {
     expect(all.seeds).toBe(seeds);
