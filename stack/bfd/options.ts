@@ -35,6 +35,11 @@ export interface BfdSessionOptions {
   readonly reflectEchoMs?: number;
   /** Say nothing before the peer does (RFC 5880 section 6.1). Default false. */
   readonly passive?: boolean;
+  /**
+   * Count the path as dead until both ends have heard each other, as strict mode does in routing protocols (RFC 9355). Default
+   * false: a session that was never up says nothing, for the peer may know no BFD.
+   */
+  readonly strict?: boolean;
   /** DSCP and ECN of what is sent. Default 0xc0, network control (RFC 2474 section 4.2.2.2). */
   readonly trafficClass?: number;
   /** Default: none. */
@@ -72,6 +77,7 @@ export interface CheckedBfdOptions {
   /** 0: they are not. */
   readonly reflectEchoUs: number;
   readonly passive: boolean;
+  readonly strict: boolean;
   readonly trafficClass: number;
   readonly authentication: CheckedKey | undefined;
   readonly onChange: ((change: BfdChange) => void) | undefined;
@@ -107,6 +113,7 @@ const KEYS: ReadonlySet<string> = new Set<keyof BfdSessionOptions>([
   "echoMs",
   "reflectEchoMs",
   "passive",
+  "strict",
   "trafficClass",
   "authentication",
   "onChange",
@@ -181,8 +188,9 @@ export const checkBfdOptions = (given: BfdSessionOptions): CheckedBfdOptions => 
   if (typeof given.interface !== "string") throw new TypeError("interface is a name");
   if (given.onChange !== undefined && typeof given.onChange !== "function")
     throw new TypeError("onChange is a function");
-  if (given.passive !== undefined && typeof given.passive !== "boolean")
-    throw new TypeError("passive is true or false");
+  for (const name of ["passive", "strict"] as const)
+    if (given[name] !== undefined && typeof given[name] !== "boolean")
+      throw new TypeError(`${name} is true or false`);
   return {
     peer,
     interface: given.interface,
@@ -191,6 +199,7 @@ export const checkBfdOptions = (given: BfdSessionOptions): CheckedBfdOptions => 
     echoUs: given.echoMs === undefined ? 0 : microseconds("echoMs", given.echoMs),
     reflectEchoUs: given.reflectEchoMs === undefined ? 0 : microseconds("reflectEchoMs", given.reflectEchoMs),
     passive: given.passive ?? false,
+    strict: given.strict ?? false,
     trafficClass: whole("trafficClass", given.trafficClass ?? DEFAULT_TRAFFIC_CLASS, 0, MAX_OCTET),
     authentication: given.authentication === undefined ? undefined : checkKey(given.authentication),
     onChange: given.onChange,

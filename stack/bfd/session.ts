@@ -1,8 +1,9 @@
 /**
  * A BFD session as programs hold it: with the system at the other end of one link, over one interface of a host.
  *
- * It is a monitor of paths: its verdict is "up" while both ends hear each other, "down" when they stopped, and "unknown" before
- * they ever did, and where an operator at either end took the session down, which says nothing of the path (RFC 5882 section 4).
+ * It is a monitor of paths: its verdict is "up" while both ends hear each other, "down" when they stopped, and "unknown" where
+ * an operator at either end took the session down, which says nothing of the path (RFC 5882 section 4). Before they ever heard
+ * each other it is "unknown" too, or "down" where the session is strict.
  */
 import type { PathMonitor, Verdict } from "../ip/paths/monitor.ts";
 import type { Path } from "../ip/paths/path.ts";
@@ -256,7 +257,7 @@ export class BfdSession implements PathMonitor {
       this.#control = this.#sender(this.peer, this.options.local, this.#socket.localPort, CONTROL_PORT);
     }
     this.#life = "open";
-    this.#verdict = "unknown";
+    this.#verdict = this.options.strict ? "down" : "unknown";
     this.#machine.enable(network.now);
     this.#settle();
   }
@@ -330,7 +331,7 @@ export class BfdSession implements PathMonitor {
   #judge(state: State): Verdict {
     if (state === STATE.UP) return "up";
     const operators = state === STATE.ADMIN_DOWN || this.#machine.remoteState === STATE.ADMIN_DOWN;
-    if (operators || this.#verdict === "unknown") return "unknown";
-    return "down";
+    if (operators) return "unknown";
+    return this.#verdict === "unknown" && !this.options.strict ? "unknown" : "down";
   }
 }

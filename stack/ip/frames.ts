@@ -112,12 +112,26 @@ export class Frames {
     }
   }
 
-  /** A frame of the interface `on`, which carries `type`. */
+  /**
+   * A frame of the interface `on`, which carries `type`: most are IPv4 packets to its Ethernet address. It is this small so
+   * that it is compiled into its caller.
+   */
   #take(on: Interface, frame: Frame, type: number): void {
     const { link } = on;
     const { view, at, length } = frame;
     link.counters.received += 1;
     link.counters.receivedBytes += length;
+    const high = ethernet.destinationHigh(view, at);
+    if (type !== ETHERTYPE.IPV4 || !on.plain || high !== link.macHigh)
+      return this.#takeOther(on, frame, type);
+    if (ethernet.destinationLow(view, at) !== link.macLow) return void (link.counters.otherHost += 1);
+    this.#host.input4.receive(on, on, frame, at + link.linkBytes, length - link.linkBytes, false);
+  }
+
+  /** The same for all others. */
+  #takeOther(on: Interface, frame: Frame, type: number): void {
+    const { link } = on;
+    const { view, at } = frame;
     const high = ethernet.destinationHigh(view, at);
     const toMany = (high & GROUP_BIT) !== 0;
     if (!toMany && (high !== link.macHigh || ethernet.destinationLow(view, at) !== link.macLow)) {
@@ -125,11 +139,12 @@ export class Frames {
       return;
     }
     const ipAt = at + link.linkBytes;
+    const length = frame.length - link.linkBytes;
     if (on.interceptor !== undefined && !toMany && on.interceptor.take(on, frame, ipAt, type)) return;
     if (type === ETHERTYPE.IPV4)
-      this.#host.input4.receive(on, this.#meant(on, frame), frame, ipAt, length - link.linkBytes, toMany);
+      this.#host.input4.receive(on, this.#meant(on, frame), frame, ipAt, length, toMany);
     else if (type === ETHERTYPE.IPV6)
-      this.#host.input6.receive(on, this.#meant(on, frame), frame, ipAt, length - link.linkBytes, toMany);
+      this.#host.input6.receive(on, this.#meant(on, frame), frame, ipAt, length, toMany);
     else if (type === ETHERTYPE.ARP && on.protocols !== undefined)
       on.protocols.receiveArp(view, ipAt, frame.head - link.linkBytes, toMany);
     else if (on.life === "beside") this.#host.pass(on, frame);

@@ -74,8 +74,9 @@ export class Interface implements LinkInterface {
   turns6 = true;
   /** What paths are known to carry; the host's, while the interface belongs to one. */
   paths: PathMtus | undefined;
-  /** Sees its packets before the host does; set by `Host.intercept`. */
-  interceptor: Interceptor | undefined;
+  /** Nobody sees its packets before the host does, and they count for no other interface. */
+  plain: boolean;
+  #interceptor: Interceptor | undefined;
   /** The address that was asked for last and is ours: most packets of a server go to one. */
   #hit0 = 0;
   #hit1 = NOTHING_HIT;
@@ -92,6 +93,17 @@ export class Interface implements LinkInterface {
     this.groups = parts.groups;
     this.protocols = parts.protocols;
     this.inquiry = parts.inquiry;
+    this.plain = !this.isLoopback;
+  }
+
+  /** Sees its packets before the host does; set by `Host.intercept`. */
+  get interceptor(): Interceptor | undefined {
+    return this.#interceptor;
+  }
+
+  set interceptor(interceptor: Interceptor | undefined) {
+    this.#interceptor = interceptor;
+    this.plain = interceptor === undefined && !this.isLoopback;
   }
 
   get name(): string {

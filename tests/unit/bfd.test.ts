@@ -335,6 +335,34 @@ describe("a path", () => {
     watch.close();
     expect(leftBfd.sessions).toEqual([]);
   });
+
+  for (const strict of [false, true])
+    test(`whose session was never up ${strict ? "counts as dead where that is strict" : "is used"}`, () => {
+      const gateway = IpAddress.parse("10.0.0.2");
+      const peer = left.paths.peer(gateway);
+      const session = leftBfd.session({ peer: gateway, interface: "left", ...FAST, strict });
+      const watch = left.paths.watch({ gateway }, session);
+      lab.run(1000);
+      const before = strict ? ["down", "bfd", "down"] : ["up", "new", "unknown"];
+      const seen = (): unknown[] => [watch.path?.state, watch.path?.reason, session.verdict];
+      expect(seen()).toEqual(before);
+      const other = rightBfd.session({ peer: "10.0.0.1", interface: "right", ...FAST });
+      runUntil(() => bothUp(session, other) && watch.path?.state === "up", 10_000);
+      // An operator at the other end says nothing of the path, strict or not.
+      other.disable();
+      runUntil(() => session.verdict === "unknown", 100);
+      expect(watch.path?.state).toBe("up");
+      other.enable();
+      runUntil(() => bothUp(session, other), 10_000);
+      // Who begins anew knows nothing again.
+      watch.close();
+      lab.run(1000);
+      wire.toLeft.cut = true;
+      const again = left.paths.watch({ gateway }, session);
+      lab.run(2000);
+      expect([again.path?.state, session.verdict]).toEqual(strict ? ["down", "down"] : ["up", "unknown"]);
+      peer.close();
+    });
 });
 
 describe("echoes", () => {

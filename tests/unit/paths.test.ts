@@ -141,7 +141,8 @@ describe("a carrier", () => {
     const [path] = near.paths;
     for (let i = 0; i < 5; i++) {
       near.devices[0].setUp(false);
-      lab.run(10);
+      settle(lab);
+      lab.run(10 - LINK_EVERY_MS);
       expect(path.state).toBe("down");
       near.devices[0].setUp(true);
       settle(lab);
