@@ -313,15 +313,14 @@ describe.skipIf(skipWithoutLab(TwoPathLab.unavailable()))("failover", () => {
     `a cut every second for ${CUTTING_S} s, of one path and then of the other, in every way`,
     async () => {
       using pair = await start({ both: ["--probe", "30x3"] });
-      const total = { sent: 0, answered: 0, lost: 0, duplicated: 0, reordered: 0, gapMs: 0, cuts: 0 };
-      const gaps = GAP_BOUNDS_MS.map(() => 0);
+      const totals = new Map<string, WindowFigures>();
       const end = performance.now() + CUTTING_S * MS_PER_S;
       for (let second = 0; performance.now() < end; second++) {
         const path = (second % 2) as 0 | 1;
         const begunMs = performance.now();
         const way = CUT_WAYS[(second >> 1) % CUT_WAYS.length]!;
         pair.begin();
-        await way(pair.lab, path);
+        await way.cut(pair.lab, path);
         await until(
           `answers without path ${path}`,
           async () => {
@@ -339,17 +338,15 @@ describe.skipIf(skipWithoutLab(TwoPathLab.unavailable()))("failover", () => {
         const left = begunMs + MS_PER_S - performance.now();
         if (left > 0) await Bun.sleep(left);
         const figures = await pair.figures();
-        for (const key of ["sent", "answered", "lost", "duplicated", "reordered"] as const)
-          total[key] += figures[key];
-        total.gapMs = Math.max(total.gapMs, figures.gapMs);
-        total.cuts += 1;
-        figures.gaps.forEach((count, i) => (gaps[i]! += count));
         expect(figures.answered).toBeGreaterThan(0);
+        const name = `${way.name}, path ${path}`;
+        totals.set(name, sumOf(totals.get(name), figures));
       }
-      const figures = { ...total, gaps, heardOn: {}, unsent: 0, flows: 1 };
-      report(`${total.cuts} cuts in ${CUTTING_S} s`, figures);
+      for (const [name, figures] of totals) report(name, figures);
+      const total = [...totals.values()].reduce(sumOf);
+      report(`all cuts in ${CUTTING_S} s`, total);
       expect(total.duplicated).toBe(0);
-      expect(total.cuts).toBeGreaterThan(0);
+      expect(total.sent).toBeGreaterThan(0);
       await flowsOver(pair, 0);
       await expectEven(pair);
     },
@@ -357,16 +354,28 @@ describe.skipIf(skipWithoutLab(TwoPathLab.unavailable()))("failover", () => {
   );
 });
 
-type Way = (lab: TwoPathLab, path: number) => Promise<void>;
-
-const CUT_WAYS: readonly Way[] = [
-  (lab, path) => lab.carrier(path, "both", false),
-  (lab, path) => lab.drop(path, "both"),
-  (lab, path) => lab.carrier(path, "client", false),
-  (lab, path) => lab.drop(path, "to-host"),
-  (lab, path) => lab.carrier(path, "host", false),
-  (lab, path) => lab.drop(path, "to-client"),
+const CUT_WAYS: readonly {
+  readonly name: string;
+  readonly cut: (lab: TwoPathLab, path: number) => Promise<void>;
+}[] = [
+  { name: "carrier, both ends", cut: (lab, path) => lab.carrier(path, "both", false) },
+  { name: "silent, both ways", cut: (lab, path) => lab.drop(path, "both") },
+  { name: "carrier, client", cut: (lab, path) => lab.carrier(path, "client", false) },
+  { name: "silent, to the host", cut: (lab, path) => lab.drop(path, "to-host") },
+  { name: "carrier, host", cut: (lab, path) => lab.carrier(path, "host", false) },
+  { name: "silent, to the client", cut: (lab, path) => lab.drop(path, "to-client") },
 ];
+
+const sumOf = (one: WindowFigures | undefined, other: WindowFigures): WindowFigures => {
+  if (one === undefined) return other;
+  const sum = {
+    ...one,
+    gapMs: Math.max(one.gapMs, other.gapMs),
+    gaps: one.gaps.map((n, i) => n + other.gaps[i]!),
+  };
+  for (const key of ["sent", "answered", "lost", "duplicated", "reordered"] as const) sum[key] += other[key];
+  return sum;
+};
 
 /** What was last said of a path. */
 const lastOf = (pair: Pair, name: string): Partial<ToldChange> =>
