@@ -83,6 +83,7 @@ export const pathOf = (on: Interface, gateway: string | undefined): Path => {
     state: "up",
     reason: "new",
     changedMs: 0,
+    neighbour: undefined,
     rttMs: undefined,
     monitors: [],
     live: true,

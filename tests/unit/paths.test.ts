@@ -5,6 +5,7 @@ import { LINK_EVERY_MS } from "../../stack/loop/loop.ts";
 import { REFUSED } from "../../stack/transport/network.ts";
 import type { UdpSocket } from "../../stack/udp/socket.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
+import { MacAddress } from "../../stack/wire/mac.ts";
 import { HostLab } from "../support/host-lab.ts";
 import { type End, Oracle, SERVICES, told, twoLinks } from "../support/two-links.ts";
 
@@ -73,6 +74,22 @@ describe("the paths of a host", () => {
     settle(lab);
     expect(send()).toBe("eth1");
     expect(near.paths.map((path) => path.statistics().sent)).toEqual([3, 1]);
+  });
+
+  test("show what is known of the next hop", () => {
+    using lab = new HostLab();
+    const { near, far } = twoLinks(lab);
+    const [path] = near.paths;
+    const onLink = near.host.paths.find({ interface: "eth0", gateway: null });
+    expect([path.neighbour, onLink?.neighbour]).toEqual([undefined, undefined]);
+    sender(lab, near, listen(far))();
+    const mac = MacAddress.fromBytes(far.devices[0].mac);
+    expect(path.neighbour).toEqual({ state: "reachable", mac });
+    expect(onLink?.neighbour).toBeUndefined();
+    near.devices[0].setUp(false);
+    settle(lab);
+    near.host.leave(near.interfaces[0]);
+    expect(path.neighbour).toBeUndefined();
   });
 
   test("have names in questions, and no others", () => {

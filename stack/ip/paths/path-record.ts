@@ -10,14 +10,18 @@ import type { TimerSource } from "../environment.ts";
 import type { NextHop } from "../routes/next-hops.ts";
 import type { Penalty } from "./damping.ts";
 import type { PathMonitor } from "./monitor.ts";
-import type { Path, PathChange, PathReason, PathState, PathStatistics } from "./path.ts";
+import type { Path, PathChange, PathNeighbour, PathReason, PathState, PathStatistics } from "./path.ts";
 
 /** What a path is told of its surroundings. */
 export interface PathIo {
   readonly timers: TimerSource;
   readonly verifyMs: number;
+  /** Undefined where the interface is not there (yet, or any more). */
+  nameOf(interfaceIndex: number): string | undefined;
   /** What is wrong with the link; undefined where it carries frames. */
   linkSign(interfaceIndex: number): PathReason | undefined;
+  /** What is known of a station on the link of an interface. */
+  neighbour(interfaceIndex: number, address: IpAddress): PathNeighbour | undefined;
   /** The time of a trial is over: the path is to be settled. */
   due(path: PathRecord): void;
 }
@@ -31,7 +35,6 @@ export const reasonOf = ({ kind }: PathMonitor): PathReason =>
 
 export class PathRecord implements Path {
   readonly id: number;
-  readonly name: string;
   readonly hop: NextHop;
   /** What its flapping has cost it; undefined where nobody counts. */
   readonly penalty: Penalty | undefined;
@@ -44,6 +47,7 @@ export class PathRecord implements Path {
   forbidden = false;
   readonly #io: PathIo;
   readonly #sentBefore: number;
+  #name: string;
   #timer: Timer | undefined;
   #downs = 0;
   #damped = 0;
@@ -51,12 +55,12 @@ export class PathRecord implements Path {
   #givenUp = 0;
   #downMs = 0;
 
-  constructor(id: number, name: string, hop: NextHop, penalty: Penalty | undefined, io: PathIo) {
+  constructor(id: number, hop: NextHop, penalty: Penalty | undefined, io: PathIo) {
     this.id = id;
-    this.name = name;
     this.hop = hop;
     this.penalty = penalty;
     this.#io = io;
+    this.#name = io.nameOf(hop.interface) ?? "";
     this.#sentBefore = hop.sent;
     this.changedMs = io.timers.now;
     const sign = io.linkSign(hop.interface);
@@ -64,6 +68,12 @@ export class PathRecord implements Path {
     this.reason = sign ?? "new";
     // It was here before, and left too often.
     if (sign === undefined && this.#remainingMs() > 0) this.#enter("damped", "flapping");
+  }
+
+  /** Of an interface that left, the last that it had. */
+  get name(): string {
+    this.#name = this.#io.nameOf(this.interface) ?? this.#name;
+    return this.#name;
   }
 
   get interface(): number {
@@ -76,6 +86,11 @@ export class PathRecord implements Path {
 
   get gateway(): IpAddress | undefined {
     return this.hop.gateway;
+  }
+
+  get neighbour(): PathNeighbour | undefined {
+    const { gateway } = this;
+    return gateway && this.#io.neighbour(this.interface, gateway);
   }
 
   get rttMs(): number | undefined {
@@ -107,6 +122,8 @@ export class PathRecord implements Path {
    * one, without what was lost.
    */
   settle(cause: PathReason, silentMs: number): PathChange | undefined {
+    // Its end is all that was to be said.
+    if (!this.live) return undefined;
     const against = this.#against();
     if (against !== undefined) return this.#fall(against, silentMs);
     if (this.state === "up") return undefined;

@@ -2,6 +2,8 @@
  * A path as others see it: a way out of the host over one interface to one next hop, and whether it lives. Types only.
  */
 import type { Family, IpAddress } from "../../wire/address.ts";
+import type { MacAddress } from "../../wire/mac.ts";
+import type { NeighbourState } from "../neighbours/neighbour.ts";
 
 /**
  * "up" is used. "verifying" and "damped" are used only where no path that is up leads to a destination: they lived last time
@@ -44,6 +46,13 @@ export interface Judge {
   readonly rttMs: number | undefined;
 }
 
+/** The next hop of a path on its link. */
+export interface PathNeighbour {
+  /** What is known of its being there (RFC 4861 section 7.3.2); beside the kernel, what the kernel knows. */
+  readonly state: NeighbourState;
+  readonly mac: MacAddress | undefined;
+}
+
 /** Counters of a path since it came. */
 export interface PathStatistics {
   /**
@@ -78,6 +87,8 @@ export interface Path {
   readonly family: Family;
   /** The next hop; undefined for whoever is on the link. */
   readonly gateway: IpAddress | undefined;
+  /** The next hop as the interface's table of neighbours has it now; undefined without one, and where nobody has asked for it. */
+  readonly neighbour: PathNeighbour | undefined;
   readonly state: PathState;
   readonly reason: PathReason;
   /** When it came into its state, in ms of the loop's clock. */

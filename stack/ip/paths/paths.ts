@@ -10,6 +10,7 @@ import { IpAddress } from "../../wire/address.ts";
 import type { TimerSource } from "../environment.ts";
 import type { Interface } from "../interface.ts";
 import type { HopUse, NextHop, RouteTable } from "../routes/routes.ts";
+import { ChangeQueue } from "./change-queue.ts";
 import { abandonParked, inFlight } from "./losses.ts";
 import { IdlePaths } from "./idle-paths.ts";
 import { LinkSigns } from "./link-signs.ts";
@@ -83,9 +84,11 @@ export class HostPaths implements Paths {
   readonly #idle = new IdlePaths();
   readonly #watches: Watches;
   readonly #peers: Peers;
+  readonly #changes: ChangeQueue;
   #listeners: readonly ((change: PathChange) => void)[] = [];
   #stallLook: Timer | undefined;
   #lastId = 0;
+  #open = true;
 
   constructor(io: PathsIo, settings: PathSettings) {
     this.#io = io;
@@ -93,9 +96,15 @@ export class HostPaths implements Paths {
     this.#pathIo = {
       timers: io.timers,
       verifyMs: settings.verifyMs,
+      nameOf: (index) => io.interfaceOf(index)?.name,
       linkSign: (index) => this.#signs.of(index),
+      neighbour: (index, { family, w0, w1, w2, w3 }) => {
+        const known = io.interfaceOf(index)?.neighboursOf(family).lookup(w0, w1, w2, w3);
+        return known && { state: known.state, mac: known.mac };
+      },
       due: (path) => this.#settle([path], "verified", 0),
     };
+    this.#changes = new ChangeQueue(io.timers, (change) => this.#tell(change));
     this.#watches = new Watches({
       seek: (fits) => this.#seek(fits),
       judged: (path, monitor, silentMs) => this.#settle([path], reasonOf(monitor), silentMs),
@@ -121,10 +130,12 @@ export class HostPaths implements Paths {
   }
 
   watch(which: Path | PathQuery, monitor: PathMonitor): PathWatch {
+    this.#assertOpen();
     return this.#watches.add(monitor, queryOf(which));
   }
 
   peer(address: string | IpAddress, interfaces?: readonly (string | number)[]): PathPeer {
+    this.#assertOpen();
     const station = typeof address === "string" ? IpAddress.parse(address) : address;
     return this.#peers.add(station, interfaces);
   }
@@ -140,7 +151,7 @@ export class HostPaths implements Paths {
   }
 
   standing(interfaceIndex: number): PathState {
-    const all = [...this.#records.values()].filter((path) => path.interface === interfaceIndex);
+    const all = this.#pathsOf(interfaceIndex);
     if (all.length === 0) return this.#signs.of(interfaceIndex) === undefined ? "up" : "down";
     const watched = all.filter((path) => path.monitors.length > 0 || path.forbidden);
     const states = (watched.length > 0 ? watched : all).map(({ state }) => state);
@@ -152,6 +163,7 @@ export class HostPaths implements Paths {
   }
 
   listen(listener: (change: PathChange) => void): Subscription {
+    this.#assertOpen();
     if (this.#listeners.length >= MAX_PATH_LISTENERS)
       throw new RangeError(`paths have at most ${MAX_PATH_LISTENERS} listeners`);
     const one = (change: PathChange): void => listener(change);
@@ -167,6 +179,8 @@ export class HostPaths implements Paths {
   /** An interface has joined. For the host, before it gets routes. */
   joined(on: Interface): void {
     this.#signs.joined(on.index, on.link.up);
+    // Routes may have waited for it.
+    this.#settle(this.#pathsOf(on.index), "link", 0);
     this.#peers.changed(on);
   }
 
@@ -188,8 +202,7 @@ export class HostPaths implements Paths {
     const reason = this.#signs.change(interfaceIndex, change);
     if (reason === undefined) return;
     this.#lookAtStalls();
-    const here = [...this.#records.values()].filter((path) => path.interface === interfaceIndex);
-    this.#settle(here, reason, 0);
+    this.#settle(this.#pathsOf(interfaceIndex), reason, 0);
   }
 
   /** The first route over a next hop comes. For the routing table. */
@@ -198,11 +211,11 @@ export class HostPaths implements Paths {
     if (on?.isLoopback === true) return;
     const key = keyOf(hop);
     this.#lastId += 1;
-    const path = new PathRecord(this.#lastId, on?.name ?? "", hop, this.#past.take(key), this.#pathIo);
+    const path = new PathRecord(this.#lastId, hop, this.#past.take(key), this.#pathIo);
     this.#records.set(hop, path);
     const { state, reason } = path;
     this.#apply(path);
-    this.#tell({ path, state, previous: undefined, reason, silentMs: 0, stranded: 0, givenUp: 0 });
+    this.#changes.add([{ path, state, previous: undefined, reason, silentMs: 0, stranded: 0, givenUp: 0 }]);
     this.#watches.came(path);
   }
 
@@ -218,12 +231,24 @@ export class HostPaths implements Paths {
     this.#watches.went(path);
   }
 
+  /** Ends all monitors. Idempotent. */
   close(): void {
+    this.#open = false;
     this.#stallLook?.cancel();
     this.#watches.close();
     this.#peers.close();
+    this.#changes.close();
     this.#listeners = [];
     for (const path of this.#records.values()) path.stop();
+    this.#records.clear();
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new TypeError("this host is closed: it has no paths any more");
+  }
+
+  #pathsOf(interfaceIndex: number): readonly PathRecord[] {
+    return [...this.#records.values()].filter((path) => path.interface === interfaceIndex);
   }
 
   #seek(fits: (path: PathRecord) => boolean): PathRecord | undefined {
@@ -239,7 +264,7 @@ export class HostPaths implements Paths {
   #carryOut(made: readonly (PathChange | undefined)[]): void {
     const changes = made.filter((change) => change !== undefined);
     for (const { path } of changes) this.#apply(path as PathRecord);
-    for (const change of changes.map((one) => this.#withLosses(one))) this.#tell(change);
+    this.#changes.add(changes.map((one) => this.#withLosses(one)));
   }
 
   #withLosses(change: PathChange): PathChange {
