@@ -80,8 +80,8 @@ test: deps-test bpf ## everything, on the real kernel (root)
 test-unit: deps ## what needs neither root nor a kernel
 	@$(BUN) run tests/run.ts unit
 
-sim: deps ## hosts in virtual time from SEEDS seeds; SEED=n is the first
-	@$(BUN) run tests/sim/run.ts $(or $(SEEDS),1000) $(or $(SEED),1)
+sim: deps ## hosts in virtual time from SEEDS seeds; SEED=n is the first, JOBS=n processes share them
+	@$(BUN) run tests/sim/run.ts $(or $(SEEDS),1000) $(or $(SEED),1) $(or $(JOBS),1)
 
 fuzz: deps ## N broken packets through printer, parsers and a live host; SEED=n repeats a run
 	@$(BUN) run tests/fuzz/run.ts $(or $(N),100000) $(or $(SEED),1)

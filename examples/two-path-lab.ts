@@ -68,6 +68,9 @@ const SIDES = { client: "a", host: "b" } as const;
 const ENDS = ["client", "host"] as const;
 /** Two namespaces' worth of commands, on a machine that runs other tests too. */
 const VERB_LIMIT_MS = 10_000;
+/** Says the time in ms: starting a shell in a namespace takes longer than what the shell does there. */
+const NOW = "date +%s%3N";
+const DECIMAL = 10;
 
 export class TwoPathLab {
   /** The namespaces and veths: side "a" is the client's, "b" the host's, "m" and "n" are the paths' middles. */
@@ -80,6 +83,7 @@ export class TwoPathLab {
   readonly caller: EndAddress;
   readonly #owners: Readonly<Record<PathSide, Owner>>;
   readonly #routes: RoutePlan;
+  #begunAtMs = 0;
 
   private constructor(lab: Lab, options: TwoPathOptions) {
     const { shape = "switched", client = "kernel", host = "program", routes = "backup" } = options;
@@ -111,7 +115,10 @@ export class TwoPathLab {
 
   /** Why none can be made here, or undefined where one can. */
   static unavailable(): string | undefined {
-    return Lab.unavailable() ?? (Bun.which("nft") === null ? "nft is not installed" : undefined);
+    return (
+      Lab.unavailable() ??
+      (Bun.which("nft") === null ? "nft is not installed: apt-get install nftables" : undefined)
+    );
   }
 
   /** The name of an end's namespace. */
@@ -178,6 +185,14 @@ export class TwoPathLab {
     this.#checkRoutes(where);
     if (where === "router") await this.#run(at.middle, routerRouteLines(at));
     else await this.#run(SIDES[where], this.#routesOf(where, at));
+  }
+
+  /**
+   * When the last verb set about its work, in ms since 1970: what it does is done within a few ms from then. 0 before the
+   * first.
+   */
+  get begunAtMs(): number {
+    return this.#begunAtMs;
   }
 
   /** Undoes every cut of both paths, and resolves when all links are up. */
@@ -268,10 +283,15 @@ export class TwoPathLab {
   /** Runs shell lines in a namespace without holding up this process, whose traffic a cut is to be seen in. */
   async #run(side: Side, lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return;
-    const shell = this.lab.spawn(side, ["sh", "-ec", lines.join("\n")], { stdout: "ignore" });
+    const shell = this.lab.spawn(side, ["sh", "-ec", [NOW, ...lines].join("\n")]);
     const limit = setTimeout(() => shell.kill("SIGKILL"), VERB_LIMIT_MS);
-    const [code, errors] = await Promise.all([shell.exited, new Response(shell.stderr).text()]);
+    const [code, said, errors] = await Promise.all([
+      shell.exited,
+      new Response(shell.stdout).text(),
+      new Response(shell.stderr).text(),
+    ]);
     clearTimeout(limit);
+    this.#begunAtMs = Number.parseInt(said, DECIMAL);
     if (code !== 0) throw new Error(`${lines.join("; ")}: code ${code}: ${errors.trim()}`);
   }
 }

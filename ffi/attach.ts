@@ -209,6 +209,7 @@ const attachHere = (name: string, plan: Plan): XdpDevice => {
     namespace: plan.namespace,
     mac: link.mac,
     mtu: link.mtu,
+    up: link.running,
     umem,
     ownsUmem: plan.umem === undefined,
     program,

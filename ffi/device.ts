@@ -61,6 +61,8 @@ export interface DeviceParts {
   readonly namespace: string | undefined;
   readonly mac: Uint8Array;
   readonly mtu: number;
+  /** Packets passed when the watcher was made. */
+  readonly up: boolean;
   readonly umem: Umem;
   /** True where the umem was made for this device and ends with it. */
   readonly ownsUmem: boolean;
@@ -96,6 +98,7 @@ export class XdpDevice {
   #name: string;
   #mac: Uint8Array;
   #mtu: number;
+  #up: boolean;
   #gone = false;
   #closed = false;
   #lastStatistics: XdpDeviceStatistics | undefined;
@@ -105,6 +108,7 @@ export class XdpDevice {
     this.#name = parts.name;
     this.#mac = parts.mac;
     this.#mtu = parts.mtu;
+    this.#up = parts.up;
     this.ifindex = parts.ifindex;
     this.namespace = parts.namespace;
     this.umem = parts.umem;
@@ -134,6 +138,11 @@ export class XdpDevice {
     return !this.#closed && !this.#gone && !this.#parts.reports.gone;
   }
 
+  /** False while packets don't pass (no carrier, or switched off); follows the events that are taken. */
+  get up(): boolean {
+    return this.#up;
+  }
+
   get claims(): Claims {
     return this.#parts.program.claims;
   }
@@ -154,6 +163,7 @@ export class XdpDevice {
     else if (change.kind === "address") this.#mac = change.mac;
     else if (change.kind === "renamed") this.#name = change.name;
     else if (change.kind === "gone") this.#gone = true;
+    else this.#up = change.kind === "up";
     return change;
   }
 

@@ -64,17 +64,26 @@ export class SocketReports implements SocketHost {
   }
 
   stalled(queue: number, reason: string): void {
-    if (this.#events.length < MAX_WAITING_EVENTS) this.#events.push({ kind: "stalled", queue, reason });
+    this.#note({ kind: "stalled", queue, reason });
   }
 
   recovered(queue: number): void {
-    if (this.#events.length < MAX_WAITING_EVENTS) this.#events.push({ kind: "recovered", queue });
+    this.#note({ kind: "recovered", queue });
   }
 
   unbound(reason: string): void {
     if (this.#gone) return;
     this.#gone = true;
     this.#events.push({ kind: "gone", reason });
+  }
+
+  /** Where there is no room an older event of the queue makes some: the last one says how it is. */
+  #note(event: Exclude<DeviceEvent, LinkChange>): void {
+    if (this.#events.length >= MAX_WAITING_EVENTS) {
+      const older = this.#events.findIndex((one) => "queue" in one && one.queue === event.queue);
+      this.#events.splice(Math.max(0, older), 1);
+    }
+    this.#events.push(event);
   }
 
   close(): void {

@@ -5,8 +5,10 @@
  * from 8000 on are errors (BIRD's programmer's documentation, section 2.10 "Command line interface").
  */
 
-/** The protocol instance that is switched on to announce the service address, and off to withdraw it. */
-export const ANNOUNCEMENT = "anycast";
+import { type IpAddress, Prefix } from "millrace/wire";
+
+/** The protocol instances that are switched on to announce the service's addresses, and off to withdraw them: one a family. */
+export const ANNOUNCEMENTS = '"anycast*"';
 /** The autonomous system of the router; host n has this one plus n (RFC 6996: private numbers). */
 const ROUTER_AS = 65_000;
 /** Asynchronous BFD as of RFC 5880: a neighbour that is silent for three of these is dead. */
@@ -15,58 +17,91 @@ const BFD_MULTIPLIER = 3;
 /** BIRD waits up to a minute before it calls again, with a network in mind that must not be flooded; this is a small one. */
 const CALL_AGAIN = "connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 5;";
 
+/** One of each family. */
+export interface AddressPair {
+  readonly 4: string;
+  readonly 6: string;
+}
+
 /** The link between the router and one host. */
 export interface Peering {
   readonly host: number;
-  readonly hostAddress: string;
-  readonly routerAddress: string;
+  readonly hostAddress: AddressPair;
+  readonly routerAddress: AddressPair;
   /** The router's interface to it. */
   readonly routerInterface: string;
 }
+
+const BITS = { 4: 32, 6: 128 } as const;
 
 const bfd = (...interfaces: readonly string[]): string => {
   const names = interfaces.map((name) => `"${name}"`).join(", ");
   return `protocol bfd { interface ${names} { interval ${BFD_INTERVAL_MS} ms; multiplier ${BFD_MULTIPLIER}; }; }`;
 };
 
-/** For a host: announces the address, once somebody says that it is to. The kernel needs no route of it. */
-export const hostConfiguration = (to: Peering, serviceAddress: string, ownInterface: string): string => `
+/** The whole address as a prefix. */
+const hostPrefix = (address: IpAddress): string => Prefix.of(address, BITS[address.family]).toString();
+
+/**
+ * For a host: announces the addresses, once somebody says that it is to. The kernel needs no route of them. One session has
+ * both families (RFC 4760); it runs over IPv4, so that what leads to the host over IPv6 has to be said.
+ */
+export const hostConfiguration = (
+  to: Peering,
+  services: readonly IpAddress[],
+  ownInterface: string,
+): string => `
 log stderr { warning, error, auth, fatal, bug };
-router id ${to.hostAddress};
+router id ${to.hostAddress[4]};
 protocol device {}
 ${bfd(ownInterface)}
-protocol static ${ANNOUNCEMENT} {
+${services
+  .map(
+    (service) => `protocol static anycast${service.family} {
   disabled;
-  ipv4;
-  route ${serviceAddress}/32 blackhole;
-}
+  ipv${service.family};
+  route ${hostPrefix(service)} blackhole;
+}`,
+  )
+  .join("\n")}
 protocol bgp upstream {
-  local ${to.hostAddress} as ${ROUTER_AS + to.host};
-  neighbor ${to.routerAddress} as ${ROUTER_AS};
+  local ${to.hostAddress[4]} as ${ROUTER_AS + to.host};
+  neighbor ${to.routerAddress[4]} as ${ROUTER_AS};
   bfd;
   ${CALL_AGAIN}
-  ipv4 { import none; export where source = RTS_STATIC; };
+${services
+  .map(
+    ({ family }) =>
+      `  ipv${family} { import none; export where source = RTS_STATIC; next hop address ${to.hostAddress[family]}; };`,
+  )
+  .join("\n")}
 }
 `;
 
-/** For the router: believes all hosts about the one address, and gives the kernel one route with a next hop for each. */
-export const routerConfiguration = (peerings: readonly Peering[], serviceAddress: string): string => `
+/** For the router: believes all hosts about these addresses, and gives the kernel one route to each, with a next hop a host. */
+export const routerConfiguration = (peerings: readonly Peering[], services: readonly IpAddress[]): string => `
 log stderr { warning, error, auth, fatal, bug };
-router id ${peerings[0]!.routerAddress};
+router id ${peerings[0]!.routerAddress[4]};
 protocol device {}
-protocol kernel {
-  ipv4 { import none; export where source = RTS_BGP; };
+${services
+  .map(
+    ({ family }) => `protocol kernel {
+  ipv${family} { import none; export where source = RTS_BGP; };
   merge paths;
-}
+}`,
+  )
+  .join("\n")}
 ${bfd(...peerings.map(({ routerInterface }) => routerInterface))}
 ${peerings
   .map(
     ({ host, hostAddress, routerAddress }) => `protocol bgp host${host} {
-  local ${routerAddress} as ${ROUTER_AS};
-  neighbor ${hostAddress} as ${ROUTER_AS + host};
+  local ${routerAddress[4]} as ${ROUTER_AS};
+  neighbor ${hostAddress[4]} as ${ROUTER_AS + host};
   bfd;
   ${CALL_AGAIN}
-  ipv4 { import where net = ${serviceAddress}/32; export none; };
+${services
+  .map((service) => `  ipv${service.family} { import where net = ${hostPrefix(service)}; export none; };`)
+  .join("\n")}
 }`,
   )
   .join("\n")}

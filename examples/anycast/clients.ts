@@ -1,16 +1,16 @@
 /**
  * The clients of the anycast example: many flows, each a kernel socket with a port of its own, that ask at a steady rate.
  *
- *   bun run examples/anycast/clients.ts ADDRESS PORT FLOWS PER_SECOND
+ *   bun run examples/anycast/clients.ts ADDRESS[,ADDRESS] PORT FLOWS PER_SECOND
  *
- * They know nothing of millrace, nor of how many hosts there are: each answer says who gave it. Ten times a second a line of
+ * Flows go to the addresses in turn. They know nothing of millrace, nor of how many hosts there are: each answer says who gave it. Ten times a second a line of
  * JSON tells how it goes.
  */
 import { print, program, UsageError, wholeNumber } from "../support/program.ts";
 import { Flow } from "./flow.ts";
 import { type ClientReport, MESSAGE_BYTES, type Move, SEQUENCE, SERVED_BY } from "./protocol.ts";
 
-const USAGE = "usage: bun run examples/anycast/clients.ts ADDRESS PORT FLOWS PER_SECOND";
+const USAGE = "usage: bun run examples/anycast/clients.ts ADDRESS[,ADDRESS] PORT FLOWS PER_SECOND";
 const MAX_PORT = 65_535;
 const MAX_FLOWS = 1024;
 /** Of one flow. */
@@ -21,8 +21,8 @@ const REPORT_MS = 100;
 /** One that was held up does not send all at once what it missed. */
 const MOST_AT_ONCE = 256;
 
-await program(USAGE, {}, async (_, [hostname, to, count, rate]) => {
-  if (hostname === undefined || to === undefined || count === undefined || rate === undefined)
+await program(USAGE, {}, async (_, [where, to, count, rate]) => {
+  if (where === undefined || to === undefined || count === undefined || rate === undefined)
     throw new UsageError("an address, a port, a number of flows and a rate are needed");
   const port = wholeNumber("PORT", to, 1, MAX_PORT);
   const flows = Array.from(
@@ -36,14 +36,18 @@ await program(USAGE, {}, async (_, [hostname, to, count, rate]) => {
     const move = flow.take(data.readUInt32BE(SEQUENCE), data[SERVED_BY]!, performance.now());
     if (move !== undefined) moves.push(move);
   };
+  const addresses = where.split(",");
   const sockets = await Promise.all(
-    flows.map((flow) =>
-      Bun.udpSocket({
+    flows.map((flow) => {
+      const hostname = addresses[flow.number % addresses.length]!;
+      return Bun.udpSocket({
+        // A socket is of one family, that of the address it is bound to.
+        hostname: hostname.includes(":") ? "::" : "0.0.0.0",
         connect: { hostname, port },
         // That a router knows no way at the moment is no trouble here: the load goes on.
         socket: { data: (__, data) => take(flow, data as Buffer), error() {} },
-      }),
-    ),
+      });
+    }),
   );
 
   const message = new DataView(new ArrayBuffer(MESSAGE_BYTES));

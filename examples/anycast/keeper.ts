@@ -1,18 +1,19 @@
 /**
  * Keeps a service running, and has its address announced while it answers: what systemd does for a unit with a watchdog and an
- * `ExecStopPost=birdc disable anycast`.
+ * `ExecStopPost=birdc disable '"anycast*"'`.
  *
- *   bun run examples/anycast/keeper.ts IFACE --address A --port P --host N --bird SOCKET
+ *   bun run examples/anycast/keeper.ts IFACE --address A ... --port P --host N --bird SOCKET
  *
  * The announcement follows the heart of the service. It dies: withdrawn, and started again. It hangs: withdrawn, killed, and
  * started again. The keeper is told to end: withdrawn first, and the service answers on until routers have taken note.
  */
 import { print, program, UsageError } from "../support/program.ts";
-import { ANNOUNCEMENT, tellBird } from "./bird.ts";
-import { eachLine } from "./lines.ts";
+import { ANNOUNCEMENTS, tellBird } from "./bird.ts";
+import { eachLine } from "../support/lines.ts";
 import type { Beat, KeeperReport } from "./protocol.ts";
 
-const USAGE = "usage: bun run examples/anycast/keeper.ts IFACE --address A --port P --host N --bird SOCKET";
+const USAGE =
+  "usage: bun run examples/anycast/keeper.ts IFACE --address A ... --port P --host N --bird SOCKET";
 /** How often the heart is looked at, and how many looks without a beat mean that it hangs. */
 const LOOK_MS = 100;
 const SILENT_LOOKS = 5;
@@ -35,7 +36,7 @@ class Announcement {
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
     // Whoever kept the service before may have been killed with the address announced.
-    this.#said = tellBird(socketPath, `disable ${ANNOUNCEMENT}`);
+    this.#said = tellBird(socketPath, `disable ${ANNOUNCEMENTS}`);
   }
 
   get on(): boolean {
@@ -45,13 +46,13 @@ class Announcement {
   announce(): void {
     if (this.#on) return;
     this.#on = true;
-    this.#say(`enable ${ANNOUNCEMENT}`, { what: "announced" });
+    this.#say(`enable ${ANNOUNCEMENTS}`, { what: "announced" });
   }
 
   withdraw(why: string): Promise<unknown> {
     if (!this.#on) return this.#said;
     this.#on = false;
-    return this.#say(`disable ${ANNOUNCEMENT}`, { what: "withdrawn", why });
+    return this.#say(`disable ${ANNOUNCEMENTS}`, { what: "withdrawn", why });
   }
 
   #say(command: string, done: KeeperReport): Promise<unknown> {
@@ -130,17 +131,17 @@ class Keeper {
 await program(
   USAGE,
   {
-    address: { type: "string" },
+    address: { type: "string", multiple: true, default: [] as string[] },
     port: { type: "string" },
     host: { type: "string" },
     bird: { type: "string" },
   },
   async ({ address, port, host, bird }, [name]) => {
-    if (name === undefined || address === undefined || port === undefined || host === undefined)
+    if (name === undefined || address.length === 0 || port === undefined || host === undefined)
       throw new UsageError("an interface, an address, a port and a number are needed");
     if (bird === undefined) throw new UsageError("--bird is the path of BIRD's control socket");
     const service = [process.execPath, "run", `${import.meta.dir}/service.ts`, name];
-    const options = ["--address", address, "--port", port, "--host", host];
+    const options = [...address.flatMap((each) => ["--address", each]), "--port", port, "--host", host];
     const keeper = new Keeper(new Announcement(bird), [...service, ...options]);
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => void keeper.end());
     await keeper.run();

@@ -2,7 +2,7 @@
 import type { Lab } from "../lab.ts";
 import { example } from "../support/place.ts";
 import type { GroundHost } from "./ground.ts";
-import { eachLine } from "./lines.ts";
+import { eachLine } from "../support/lines.ts";
 import type { KeeperReport } from "./protocol.ts";
 
 export class KeptHost {
@@ -20,10 +20,16 @@ export class KeptHost {
   #servicePid = 0;
 
   /** `failed` is called where the keeper ends by itself. */
-  constructor(ground: GroundHost, address: string, port: number, failed: (error: Error) => void) {
+  constructor(
+    ground: GroundHost,
+    addresses: readonly string[],
+    port: number,
+    failed: (error: Error) => void,
+  ) {
     this.number = ground.number;
     this.#ground = ground;
-    this.#options = ["--address", address, "--port", String(port), "--host", String(ground.number)];
+    const which = addresses.flatMap((address) => ["--address", address]);
+    this.#options = [...which, "--port", String(port), "--host", String(ground.number)];
     this.#failed = failed;
   }
 

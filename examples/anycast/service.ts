@@ -1,17 +1,17 @@
 /**
  * The service of the anycast example: answers each datagram with the number of its host written into it, in place.
  *
- *   bun run examples/anycast/service.ts IFACE --address A --port P --host N
+ *   bun run examples/anycast/service.ts IFACE --address A ... --port P --host N
  *
  * It lives beside the kernel: the interface keeps its addresses, and the kernel its BGP sessions; of all that arrives, what goes
- * to the service's address and port is taken. A line of JSON with each beat of its heart says that the loop turns.
+ * to the service's addresses and port is taken. A line of JSON with each beat of its heart says that the loop turns.
  */
-import { attach, Host, Loop } from "millrace";
-import { readIpv4 } from "../support/address.ts";
+import { attach, type Datagram, Host, Loop } from "millrace";
+import { readIp } from "../support/address.ts";
 import { print, program, stopOnSignals, stopWhenGone, UsageError, wholeNumber } from "../support/program.ts";
 import { type Beat, SERVED_BY } from "./protocol.ts";
 
-const USAGE = "usage: bun run examples/anycast/service.ts IFACE --address A --port P --host N";
+const USAGE = "usage: bun run examples/anycast/service.ts IFACE --address A ... --port P --host N";
 /** Often enough to miss several before anybody notices. */
 const BEAT_MS = 50;
 const MAX_PORT = 65_535;
@@ -19,10 +19,14 @@ const MAX_HOST = 255;
 
 await program(
   USAGE,
-  { address: { type: "string" }, port: { type: "string" }, host: { type: "string" } },
+  {
+    address: { type: "string", multiple: true, default: [] as string[] },
+    port: { type: "string" },
+    host: { type: "string" },
+  },
   async (values, [name]) => {
     if (name === undefined) throw new UsageError("takes one interface");
-    const address = readIpv4("--address", values.address ?? "").toString();
+    const addresses = values.address.map((text) => readIp("--address", text).toString());
     const port = wholeNumber("--port", values.port ?? "", 1, MAX_PORT);
     const number = wholeNumber("--host", values.host ?? "", 1, MAX_HOST);
 
@@ -32,16 +36,19 @@ await program(
     stopWhenGone(loop, device);
     using host = new Host({ loop });
     host.beside(device);
-    host.addService(address);
-
-    const socket = host.udp({ address, port }, (datagram) => {
+    const answer = (datagram: Datagram): void => {
       if (datagram.length <= SERVED_BY) return;
       datagram.bytes[datagram.at + SERVED_BY] = number;
       datagram.reply();
+    };
+    const sockets = addresses.map((address) => {
+      host.addService(address);
+      return host.udp({ address, port }, answer);
     });
 
     const beat = (): void => {
-      const report: Beat = { beat: true, answered: socket.statistics().sent };
+      const answered = sockets.reduce((sum, socket) => sum + socket.statistics().sent, 0);
+      const report: Beat = { beat: true, answered };
       print(JSON.stringify(report));
     };
     loop.every(BEAT_MS, beat);

@@ -1,12 +1,14 @@
 /** All that runs in the anycast example: ground, hosts and clients, and what these have said last. */
+import type { IpAddress } from "millrace/wire";
 import { example } from "../support/place.ts";
 import { Ground } from "./ground.ts";
 import { KeptHost } from "./kept-host.ts";
-import { eachLine } from "./lines.ts";
+import { eachLine } from "../support/lines.ts";
 import type { ClientReport, Move } from "./protocol.ts";
 
 export interface StageOptions {
-  readonly address: string;
+  /** Of the service, one of a family at most. Flows go to each in turn. */
+  readonly addresses: readonly IpAddress[];
   readonly port: number;
   readonly hosts: number;
   readonly flows: number;
@@ -36,9 +38,10 @@ export class Stage {
 
   constructor(options: StageOptions) {
     this.#options = options;
-    this.ground = new Ground(options.hosts, options.address);
+    this.ground = new Ground(options.hosts, options.addresses);
     const failed = (error: Error): void => this.fail(error);
-    this.hosts = this.ground.hosts.map((one) => new KeptHost(one, options.address, options.port, failed));
+    const addresses = options.addresses.map(String);
+    this.hosts = this.ground.hosts.map((one) => new KeptHost(one, addresses, options.port, failed));
   }
 
   /** Ends whoever waits for something, with this error. */
@@ -48,21 +51,25 @@ export class Stage {
 
   /** Starts everything; resolves when every host is announced and every flow has had an answer. */
   async start(limitMs: number): Promise<void> {
-    const { address, port, flows, perSecond } = this.#options;
+    const { addresses, port, flows, perSecond } = this.#options;
     await this.ground.ready((ms) => this.pass(ms));
     for (const host of this.hosts) host.start();
     await this.until("the services", () => this.hosts.every(({ announced }) => announced), limitMs);
     const { front } = this.ground;
-    const words = [address, port, flows, perSecond].map(String);
+    const words = [addresses.join(), port, flows, perSecond].map(String);
     const clients = front.spawn("a", example("anycast/clients", ...words), { stderr: "inherit" });
+    void clients.exited.then((code) => this.fail(new Error(`the clients ended with ${code}`)));
     void eachLine(clients.stdout, (line) => this.#hear(JSON.parse(line) as ClientReport));
     const all = (): boolean => this.shares().every((share) => share > 0) && !this.report.servers.includes(0);
     await this.until("answers from all hosts", all, limitMs);
   }
 
-  /** The part of the flows that each host answered last, in percent. */
-  shares(): number[] {
-    const { servers } = this.report;
+  /** The part of the flows that each host answered last, in percent: of all, or of those of one family. */
+  shares(family?: 4 | 6): number[] {
+    const { addresses } = this.#options;
+    const servers = this.report.servers.filter(
+      (_, flow) => family === undefined || addresses[flow % addresses.length]!.family === family,
+    );
     const part = (number: number): number => servers.filter((one) => one === number).length;
     return this.hosts.map(({ number }) => (100 * part(number)) / Math.max(servers.length, 1));
   }

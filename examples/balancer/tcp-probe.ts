@@ -3,10 +3,14 @@
  */
 import type { Probe } from "millrace";
 
+/** Connections that are being tried at most. The kernel gives one up after two minutes, and nobody can before. */
+const MAX_TRIED = 256;
+
 export class TcpProbe implements Probe {
   readonly #hostname: string;
   readonly #port: number;
   #open = true;
+  #tried = 0;
 
   constructor(hostname: string, port: number) {
     this.#hostname = hostname;
@@ -14,6 +18,8 @@ export class TcpProbe implements Probe {
   }
 
   ask(told: (good: boolean) => void): void {
+    if (this.#tried >= MAX_TRIED) return told(false);
+    this.#tried += 1;
     const tell = (good: boolean): void => {
       if (this.#open) told(good);
     };
@@ -27,7 +33,9 @@ export class TcpProbe implements Probe {
       error() {},
     };
     // The refusal is told twice: to the handler, and by the promise.
-    Bun.connect({ hostname: this.#hostname, port: this.#port, socket }).catch(() => {});
+    Bun.connect({ hostname: this.#hostname, port: this.#port, socket })
+      .catch(() => {})
+      .finally(() => void (this.#tried -= 1));
   }
 
   close(): void {

@@ -12,6 +12,18 @@ export const GAP_BOUNDS_MS = [2, 3, 5, 10, 20, 30, 40, 50, 75, 100, 200, 500, 10
 const LOST = -1;
 const HUNDREDTHS = 100;
 
+const hundredths = (ms: number): number => Math.round(ms * HUNDREDTHS) / HUNDREDTHS;
+
+/** What became of the questions of a window, one after the other. */
+export interface Trace {
+  /** When each was asked, in ms since the window began. */
+  readonly askedMs: readonly number[];
+  /** Ms to its answer, or -1. */
+  readonly delaysMs: readonly number[];
+  /** The number of the other end's interface that heard it; 0 where there is no answer, or it does not say. */
+  readonly heardOn: readonly number[];
+}
+
 export interface FlowFigures {
   readonly sent: number;
   readonly answered: number;
@@ -34,9 +46,11 @@ export class Ledger {
   readonly #delays = new Float32Array(REMEMBERED);
   readonly #flows = new Uint32Array(REMEMBERED);
   readonly #answers = new Uint8Array(REMEMBERED);
+  readonly #heard = new Uint32Array(REMEMBERED);
   readonly #lastMs: Float64Array;
   readonly #newest: Float64Array;
   #next = 0;
+  #beganMs = 0;
   /** The first question of this window. */
   #first = 0;
   #answered = 0;
@@ -55,6 +69,7 @@ export class Ledger {
 
   /** Begins a window: all counts are those of questions from here on, and no gap is older. */
   begin(nowMs: number): void {
+    this.#beganMs = nowMs;
     this.#first = this.#next;
     this.#answered = 0;
     this.#forgotten = 0;
@@ -75,6 +90,7 @@ export class Ledger {
     this.#delays[slot] = LOST;
     this.#flows[slot] = flow;
     this.#answers[slot] = 0;
+    this.#heard[slot] = 0;
     return number;
   }
 
@@ -88,6 +104,7 @@ export class Ledger {
     }
     this.#answers[slot] = 1;
     this.#delays[slot] = nowMs - this.#asked[slot]!;
+    this.#heard[slot] = heardOn;
     if (number < this.#newest[flow]!) this.#reordered += 1;
     else this.#newest[flow] = number;
     this.#gap(nowMs - this.#lastMs[flow]!);
@@ -118,19 +135,28 @@ export class Ledger {
   }
 
   /**
-   * Of each question of the window that is remembered, in order: ms to its answer, or -1. The last ones that have none and
-   * still have time are left out.
+   * Each question of the window that is remembered, in order, as far as all is known of them: up to the first one that has no
+   * answer and still has time.
    */
-  trace(nowMs: number): number[] {
-    const trace: number[] = [];
-    let decided = 0;
+  trace(nowMs: number): Trace {
+    const askedMs: number[] = [];
+    const delaysMs: number[] = [];
+    const heardOn: number[] = [];
     for (let number = this.#oldest(); number < this.#next; number++) {
       const slot = number % REMEMBERED;
+      const asked = this.#asked[slot]!;
       const delay = this.#delays[slot]!;
-      trace.push(delay === LOST ? LOST : Math.round(delay * HUNDREDTHS) / HUNDREDTHS);
-      if (delay !== LOST || nowMs - this.#asked[slot]! > PATIENCE_MS) decided = trace.length;
+      if (delay === LOST && nowMs - asked <= PATIENCE_MS) break;
+      askedMs.push(hundredths(asked - this.#beganMs));
+      delaysMs.push(delay === LOST ? LOST : hundredths(delay));
+      heardOn.push(this.#heard[slot]!);
     }
-    return trace.slice(0, decided);
+    return { askedMs, delaysMs, heardOn };
+  }
+
+  /** When the window began, in ms of the clock that all others are given by. */
+  get beganMs(): number {
+    return this.#beganMs;
   }
 
   #oldest(): number {

@@ -5,7 +5,7 @@
 import type { PathReason, PathState } from "millrace";
 import { example } from "../support/place.ts";
 import { type PathSide, TwoPathLab, type TwoPathOptions } from "../two-path-lab.ts";
-import type { FlowFigures } from "./ledger.ts";
+import type { FlowFigures, Trace } from "./ledger.ts";
 import { endArguments } from "./text.ts";
 
 export interface PairOptions {
@@ -19,11 +19,12 @@ export interface PairOptions {
   readonly prefix?: Readonly<Record<PathSide, readonly string[]>>;
 }
 
-/** What became of the questions of a window, with the ms to the answer of each where that was asked for. */
+/** What became of the questions of a window, and of each of them where that was asked for. */
 export interface WindowFigures extends FlowFigures {
   readonly unsent: number;
-  /** -1 where there was none. */
-  readonly trace?: readonly number[];
+  /** When the window began, in ms since 1970. */
+  readonly beganAtMs?: number;
+  readonly trace?: Trace;
 }
 
 /** A change of a path, as an end told it. */
@@ -36,6 +37,8 @@ export interface ToldChange {
   /** From the last sign of life to when it was seen, in ms. */
   readonly silentMs: number;
   readonly stranded: number;
+  /** When it was seen, in ms since 1970. */
+  readonly atMs: number;
 }
 
 /** Chunks of a device by owner, and all of them. */
@@ -51,6 +54,8 @@ export interface Accounts {
 
 const SIDES = { client: "a", host: "b" } as const;
 const ENDS = ["client", "host"] as const;
+/** What the service calls its two interfaces: a host counts from 1, which is the loopback, in the order that they join. */
+export const HEARD_ON = [2, 3] as const;
 /** Starting Bun takes a quarter of a second, and each session of BFD begins with packets a second apart (RFC 5880 6.8.3). */
 const READY_LIMIT_MS = 30_000;
 const ANSWER_LIMIT_MS = 10_000;

@@ -54,6 +54,9 @@ export const readPulse = (name: string, text: string): Pulse => {
   return { intervalMs: Number(intervalMs), count: Number(count) };
 };
 
+/** A time of this process's loop in ms since 1970, which every program of the machine counts by. */
+export const epochMs = (loopMs: number): number => performance.timeOrigin + loopMs;
+
 /** A change of a path for programs. */
 export const pathRecord = ({ path, state, previous, reason, silentMs, stranded, atMs }: PathEvent) => ({
   path: path.toString(),
@@ -62,17 +65,27 @@ export const pathRecord = ({ path, state, previous, reason, silentMs, stranded, 
   reason,
   silentMs,
   stranded,
-  atMs,
+  atMs: epochMs(atMs),
 });
 
 const COLOURS = { up: green, verifying: yellow, damped: yellow, down: red } as const;
 
-/** The same for people. */
-export const pathText = ({ path, state, previous, reason, silentMs, stranded }: PathEvent): string => {
-  const seen = silentMs > 0 ? `, seen after ${silentMs.toFixed(DIGITS)} ms` : "";
-  const lost = stranded > 0 ? `, ${stranded} frames on their way` : "";
-  return `path ${path.toString()} is ${COLOURS[state](state)} (${reason}${seen}${lost}); it was ${previous ?? "not there"}`;
+/** The same for people, without which path it is. */
+export const changeText = ({
+  state,
+  reason,
+  silentMs,
+  stranded,
+}: Pick<PathEvent, "state" | "reason" | "silentMs" | "stranded">): string => {
+  const isDown = state === "down";
+  const seen = isDown && silentMs > 0 ? `, seen after ${silentMs.toFixed(DIGITS)} ms` : "";
+  const lost = isDown && stranded > 0 ? `, ${stranded} frame${stranded === 1 ? "" : "s"} on the way` : "";
+  return `${COLOURS[state](state)} (${reason}${seen}${lost})`;
 };
+
+/** The same with the path, and what it was before. */
+export const pathText = (event: PathEvent): string =>
+  `path ${event.path.toString()} is ${changeText(event)}; it was ${event.previous ?? "not there"}`;
 
 /** What became of the questions of a second or of another window. */
 export const figuresText = (figures: FlowFigures): string => {

@@ -2,9 +2,10 @@
 import type { Loop } from "millrace";
 import type { Asker } from "./asker.ts";
 import { print } from "../support/program.ts";
+import { epochMs } from "./text.ts";
 
 /**
- * Obeys "begin", "end" (prints what became of the questions since), and "trace" (the same with the delay of each). The end of
+ * Obeys "begin", "end" (prints what became of the questions since), and "trace" (the same with each of them). The end of
  * standard input ends the loop.
  */
 export const obey = (loop: Loop, asker: Asker): void => {
@@ -15,7 +16,14 @@ export const obey = (loop: Loop, asker: Asker): void => {
       if (line === "begin") ledger.begin(now);
       else if (line === "end") print(JSON.stringify({ ...ledger.figures(now), unsent }));
       else if (line === "trace")
-        print(JSON.stringify({ ...ledger.figures(now), unsent, trace: ledger.trace(now) }));
+        print(
+          JSON.stringify({
+            ...ledger.figures(now),
+            unsent,
+            beganAtMs: epochMs(ledger.beganMs),
+            trace: ledger.trace(now),
+          }),
+        );
     }
     loop.stop();
   })();

@@ -32,6 +32,37 @@ export const wrap = (text: string, width: number): string[] =>
     return lines;
   });
 
+/** What `paint` writes around a text, which takes no room on the screen. */
+const INVISIBLE = /\u001b\[[\d;]*m/g;
+const RESET = "\u001b[0m";
+
+/** Columns that a text takes, painted or not. Of these programs' signs each takes one. */
+export const widthOf = (text: string): number => text.replace(INVISIBLE, "").length;
+
+/** A line that takes at most `width` columns; one that is cut ends with "…". */
+export const clip = (text: string, width: number): string => {
+  if (widthOf(text) <= width) return text;
+  let [at, left] = [0, width - 1];
+  for (const { index, 0: code } of text.matchAll(INVISIBLE)) {
+    if (index - at >= left) break;
+    left -= index - at;
+    at = index + code.length;
+  }
+  const kept = text.slice(0, at + left);
+  return `${kept}…${kept.includes("\u001b") ? RESET : ""}`;
+};
+
+/** Parts of a sentence in lines of at most `width` columns, broken between parts. Each line begins with `indent`. */
+export const flow = (parts: readonly string[], width: number, indent = ""): string[] => {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const last = lines.at(-1);
+    if (last === undefined || widthOf(last) + 1 + widthOf(part) > width) lines.push(`${indent}${part}`);
+    else lines[lines.length - 1] = `${last} ${part}`;
+  }
+  return lines;
+};
+
 const BLOCKS = " ▁▂▃▄▅▆▇█";
 
 /** The last `width` values as a row of bars, scaled to the largest. */

@@ -1,6 +1,7 @@
 /**
  * A few lines at the bottom of a terminal that are redrawn in place.
  */
+import { clip, columns } from "./paint.ts";
 
 /** ECMA-48: cursor up, erase to the end of the line or of the screen; DEC: hide and show the cursor. */
 const up = (lines: number): string => (lines > 0 ? `\u001b[${lines}A` : "");
@@ -21,9 +22,16 @@ export class Panel implements Disposable {
     process.on("exit", this.#restore);
   }
 
-  /** Replaces what was drawn before. */
-  draw(lines: readonly string[]): void {
+  /**
+   * Replaces what was drawn before. What is wider than the terminal is cut, and of more lines than it has the last are shown:
+   * a line that wraps, or has left the screen, is one that cannot be gone back to.
+   */
+  draw(all: readonly string[]): void {
     if (!this.live) return;
+    const width = columns();
+    // The cursor stands on a line of its own below them.
+    const room = Math.max(1, process.stdout.rows - 1);
+    const lines = all.slice(-room).map((line) => clip(line, width));
     const hide = this.#hidden ? "" : HIDE_CURSOR;
     this.#hidden = true;
     const text = lines.map((line) => `${line}${ERASE_LINE}\n`).join("");

@@ -58,7 +58,9 @@ const readArguments = <const T extends Options>(options: T, args: string[]) => {
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    const text = error instanceof Error ? error.message : String(error);
+    // Of an unknown option the parser also says how to write a word that begins with a hyphen; nobody takes one here.
+    throw new UsageError(text.replace(/\. To specify a positional .*$/s, ""));
   }
 };
 
@@ -74,9 +76,30 @@ export const wholeNumber = (name: string, text: string, least: number, most: num
   throw new UsageError(`${name} is a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`);
 };
 
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/**
+ * Ctrl-C goes to the programs of a terminal all at once, and to those that are waited for without an end: that one of them is
+ * gone may be known before the reason is.
+ */
+const SIGNAL_MS = 200;
+
+/**
+ * What `work` comes to, or undefined once somebody has ended it: by Ctrl-C, by `kill`, or by closing the terminal. A failure
+ * that comes of that counts as such an end, and not as a failure.
+ */
+export const unlessEnded = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+  const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
+  for (const name of ENDING_SIGNALS) process.on(name, () => end(undefined));
+  const failed = async (error: unknown): Promise<never> => {
+    await Bun.sleep(SIGNAL_MS);
+    throw error;
+  };
+  return Promise.race([ended, work().catch(failed)]);
+};
+
 /** Ends the loop at Ctrl-C, at `kill`, and when the terminal closes. */
 export const stopOnSignals = (loop: Loop): void => {
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) loop.signal(name, () => loop.stop());
+  for (const name of ENDING_SIGNALS) loop.signal(name, () => loop.stop());
 };
 
 /** Ends the loop, with a word about it, when an interface disappears; its device is not open any more then. */

@@ -35,6 +35,7 @@ export const IFLA = {
   LINK_NETNSID: 37,
   XDP: 43,
   NEW_NETNSID: 45,
+  CARRIER_DOWN_COUNT: 48,
   NEW_IFINDEX: 49,
   MAX_MTU: 51,
   ALT_IFNAME: 53,
@@ -86,6 +87,8 @@ export interface Link {
   /** Packets pass: up, and operational (IFF_RUNNING). */
   readonly running: boolean;
   readonly operstate: OperState;
+  /** How often the carrier was lost since the link was made; 0 where the kernel doesn't count. */
+  readonly carrierLosses: number;
   /** "veth", "bridge", ...; empty for hardware. */
   readonly kind: string;
   /** Receive queues allocated; `channels` of ethtool.ts says how many are in use. */
@@ -123,6 +126,7 @@ export const parseLink = (message: Message): Link | undefined => {
     carrier: (flags & IFF.LOWER_UP) !== 0,
     running: (flags & IFF.UP) !== 0 && (flags & IFF.RUNNING) !== 0,
     operstate: OPERSTATES[attributes.u8(IFLA.OPERSTATE) ?? 0] ?? "unknown",
+    carrierLosses: attributes.u32(IFLA.CARRIER_DOWN_COUNT) ?? 0,
     kind: attributes.nested(IFLA.LINKINFO)?.text(IFLA_INFO_KIND) ?? "",
     rxQueues: attributes.u32(IFLA.NUM_RX_QUEUES) ?? 1,
     txQueues: attributes.u32(IFLA.NUM_TX_QUEUES) ?? 1,

@@ -20,7 +20,7 @@ export type LinkChange =
   | { readonly kind: "gone"; readonly reason: string };
 
 /** The part of a link's state whose changes are events. */
-export type WatchedState = Pick<Link, "index" | "name" | "mac" | "mtu" | "running">;
+export type WatchedState = Pick<Link, "index" | "name" | "mac" | "mtu" | "running" | "carrierLosses">;
 
 /** Datagrams read by one `take`: notifications about other links must not hold up a turn of the loop. */
 const MAX_DATAGRAMS = 32;
@@ -123,6 +123,10 @@ export class LinkWatcher {
     if (!sameBytes(now.mac, before.mac)) this.#pending.push({ kind: "address", mac: now.mac });
     if (now.mtu !== before.mtu) this.#pending.push({ kind: "mtu", mtu: now.mtu });
     if (now.running !== before.running) this.#pending.push({ kind: now.running ? "up" : "down" });
+    // A carrier that came back before the kernel got to telling of its loss (net/core/link_watch.c: once a second for most
+    // drivers) may be that of another link.
+    else if (now.running && now.carrierLosses !== before.carrierLosses)
+      this.#pending.push({ kind: "down" }, { kind: "up" });
   }
 
   /** After an overrun: throws away what is queued, all of it older than the answer that follows. */

@@ -47,7 +47,7 @@ export interface HopRecord {
   readonly gateway: Uint8Array | undefined;
   /** ifindex; 0 where the route names none. */
   readonly interface: number;
-  /** 1 or more. */
+  /** 1 to 256. */
   readonly weight: number;
   /** Its interface is down: the kernel passes it over. */
   readonly dead: boolean;

@@ -11,7 +11,7 @@ export interface SystemHop {
   readonly gateway: Uint8Array | undefined;
   /** ifindex. */
   readonly interface: number;
-  /** Share of the traffic beside other hops, 1 or more. */
+  /** Share of the traffic beside other hops, 1 to 256. */
   readonly weight: number;
 }
 

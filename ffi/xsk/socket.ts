@@ -228,6 +228,7 @@ export class XskSocket implements Member {
       this.#tx.submit();
       this.#reap();
       if (this.#tx.pending() > 0 && (!this.needWakeup || this.#tx.needWakeup)) this.#kick();
+      if (this.#zeroCopy) this.#stall.left(this.#tx.pending() > 0);
     }
     this.#refill();
   }

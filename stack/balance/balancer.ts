@@ -96,7 +96,13 @@ export class Balancer {
       seed,
     };
     this.#director = new Director(directory, host.transit);
-    for (const one of options.interfaces ?? host.interfaces) this.listen(one);
+    try {
+      for (const one of options.interfaces ?? host.interfaces) this.listen(one);
+    } catch (error) {
+      // Those before it are nobody's again.
+      for (const subscription of this.#subscriptions) subscription.close();
+      throw error;
+    }
     this.#subscriptions.push(host.on((event) => this.#heard(event)));
     this.#sweep();
     this.#timer = host.loop.every(SWEEP_EVERY_MS, () => this.#sweep());

@@ -64,7 +64,7 @@ export class BackendCheck {
   /**
    * Takes the backend out until its first good answer, and asks for that at once.
    *
-   * @throws RangeError that names the option that is out of range.
+   * @throws RangeError that names the option that is out of range, and what the probe throws.
    */
   constructor(timers: CheckTimers, backend: Checked, probe: Probe, options: CheckOptions = {}) {
     const { intervalMs = DEFAULT_INTERVAL_MS, rise = DEFAULT_RISE, fall = DEFAULT_FALL } = options;
@@ -84,7 +84,13 @@ export class BackendCheck {
     this.#onChange = options.onChange;
     backend.setHealthy(false);
     this.#timer = timers.every(intervalMs, () => this.#ask());
-    this.#ask();
+    try {
+      this.#ask();
+    } catch (error) {
+      // Nobody has this check to close it.
+      this.close();
+      throw error;
+    }
   }
 
   get verdict(): "unknown" | "up" | "down" {

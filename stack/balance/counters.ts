@@ -22,7 +22,10 @@ export interface BalanceCounters {
   expired: number;
   /** Longer than what the next link or the tunnel carries, and not to be cut; the sender is told. */
   tooBig: number;
-  /** No way to the backend: no route, a link that is down, or no address of ours to tunnel from. */
+  /**
+   * No way to the backend: no route, a link that is down, no address of ours to tunnel from, or another link for a sender whose
+   * address is of its own link alone; the sender is told.
+   */
   unreachable: number;
   /** Given up while they waited for the backend's Ethernet address. */
   unresolved: number;

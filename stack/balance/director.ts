@@ -124,9 +124,10 @@ export class Director implements Interceptor {
     const at = flows.find(s0, s1, s2, s3, ports, service.number, hash);
     if (at >= 0) {
       const known = this.#backends[flows.backendAt(at)];
-      // A connection that begins with the ports of an old one is a new flow to a backend that drains.
+      // A connection that begins with the ports of an old one is a new flow to a backend that drains, and not about to end.
       if (known !== undefined && known.serves && (!begins || known.share > 0)) {
-        flows.touch(at, ends);
+        if (begins) flows.move(at, known.number);
+        else flows.touch(at, ends);
         return known;
       }
     }

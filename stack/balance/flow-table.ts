@@ -5,18 +5,23 @@
  * Most flows are where hashing would send them anyway, and lose nothing where they are forgotten; so a table that is full
  * forgets those first, and a flood of new flows costs old ones their place only in the few lines that it finds full of exceptions.
  */
+import {
+  FIRST_OWN,
+  homesOf,
+  makeSlots,
+  PORTS,
+  SLOT_SHIFT,
+  SLOT_WORDS,
+  WORD_1,
+  WORD_2,
+  WORD_3,
+  writeKey,
+} from "../transport/flow-slots.ts";
 
-/** Words of a slot: the source address, both ports, the hash of all that, whose flow it is, and when it was seen. */
-const WORD_1 = 1;
-const WORD_2 = WORD_1 + 1;
-const WORD_3 = WORD_2 + 1;
-const PORTS = WORD_3 + 1;
-const HASH = PORTS + 1;
+/** Of a slot: the flow's hash, whose it is, and when it was seen. */
+const HASH = FIRST_OWN;
 const ENTRY = HASH + 1;
 const SEEN = ENTRY + 1;
-/** Two slots are a cache line of 64 bytes. */
-const SLOT_WORDS = SEEN + 1;
-const SLOT_SHIFT = 3;
 /** Slots that a flow may be in: four lines in a row, the first of which has nearly all while the table is half empty. */
 const WAYS = 8;
 
@@ -80,11 +85,9 @@ export class FlowTable {
     if (!isPower || capacity < MIN_FLOWS || capacity > MAX_FLOWS)
       throw new RangeError(`flows is a power of two from ${MIN_FLOWS} to ${MAX_FLOWS}, not ${capacity}`);
     this.#rules = rules;
-    const words = capacity * SLOT_WORDS;
-    this.#slots = new Int32Array(new ArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT));
-    this.#wrap = words - 1;
-    // The first slot of a line: the second is looked at next, and costs no further miss.
-    this.#homes = capacity - 2;
+    this.#slots = makeSlots(capacity);
+    this.#wrap = this.#slots.length - 1;
+    this.#homes = homesOf(capacity);
   }
 
   get size(): number {
@@ -158,11 +161,7 @@ export class FlowTable {
   ): void {
     const at = this.#place((hash & this.#homes) << SLOT_SHIFT);
     const slots = this.#slots;
-    slots[at] = r0;
-    slots[at + WORD_1] = r1;
-    slots[at + WORD_2] = r2;
-    slots[at + WORD_3] = r3;
-    slots[at + PORTS] = ports;
+    writeKey(slots, at, r0, r1, r2, r3, ports);
     slots[at + HASH] = hash;
     slots[at + ENTRY] = TAKEN | (service << BACKEND_BITS) | backend;
     slots[at + SEEN] = this.#nowSeconds;

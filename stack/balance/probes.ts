@@ -43,27 +43,44 @@ export class EchoProbe implements Probe {
   }
 }
 
-/** Good where a server answers a datagram with anything; bad at once where the port is closed. */
+/**
+ * Good where a server answers a datagram with anything; bad at once where the port is closed.
+ *
+ * An answer does not say which question it is to. So after one that had none in time the next is asked from another port, where
+ * an answer that comes too late is not heard.
+ */
 export class UdpProbe implements Probe {
-  readonly #socket: UdpSocket;
+  readonly #open: () => UdpSocket;
   readonly #question: Uint8Array;
+  #socket: UdpSocket;
   #told: ((good: boolean) => void) | undefined;
+  #waits = false;
 
   /** `question` is what a server of that kind answers. */
   constructor(host: Host, address: IpAddress, port: number, question: Uint8Array) {
     this.#question = question;
-    this.#socket = host.udp({ remote: { address, port }, onError: () => this.#told?.(false) }, () =>
-      this.#told?.(true),
-    );
+    this.#open = () =>
+      host.udp({ remote: { address, port }, onError: () => this.#heard(false) }, () => this.#heard(true));
+    this.#socket = this.#open();
   }
 
   ask(told: (good: boolean) => void): void {
+    if (this.#waits) {
+      this.#socket.close();
+      this.#socket = this.#open();
+    }
     this.#told = told;
-    if (!this.#socket.send(this.#socket.remote!, this.#question)) told(false);
+    this.#waits = true;
+    if (!this.#socket.send(this.#socket.remote!, this.#question)) this.#heard(false);
   }
 
   close(): void {
     this.#told = undefined;
     this.#socket.close();
+  }
+
+  #heard(good: boolean): void {
+    this.#waits = false;
+    this.#told?.(good);
   }
 }

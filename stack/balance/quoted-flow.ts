@@ -11,6 +11,7 @@ import * as icmp6 from "../wire/icmpv6.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as chain from "../wire/ipv6-walk.ts";
 import * as ipv6 from "../wire/ipv6.ts";
+import { PROTOCOL } from "../wire/protocol.ts";
 
 const PORT_BITS = 16;
 /** Both ports; all that is sure to be quoted has them (RFC 792: eight bytes). */
@@ -63,13 +64,21 @@ export class QuotedFlow {
     const found = this.#walk;
     const next = ipv6.nextHeader(view, quoteAt);
     if (chain.walk(view, quoteAt + ipv6.HEADER_BYTES, quoted, next, found) < 0) return false;
-    if (found.length < PORT_BYTES || chain.isExtension(found.protocol)) return false;
+    let { at: portsAt, length, protocol } = found;
+    if (protocol === PROTOCOL.FRAGMENT) {
+      // A later fragment has no ports.
+      if (length < chain.FRAGMENT_BYTES || chain.fragmentOffset(view, portsAt) !== 0) return false;
+      protocol = view.getUint8(portsAt + chain.NEXT_HEADER);
+      portsAt += chain.FRAGMENT_BYTES;
+      length -= chain.FRAGMENT_BYTES;
+    }
+    if (length < PORT_BYTES || chain.isExtension(protocol)) return false;
     this.c0 = ipv6.destinationWord(view, quoteAt, 0);
     this.c1 = ipv6.destinationWord(view, quoteAt, 1);
     this.c2 = ipv6.destinationWord(view, quoteAt, 2);
     this.c3 = ipv6.destinationWord(view, quoteAt, LAST_WORD);
-    this.protocol = found.protocol;
-    this.ports = turned(view.getInt32(found.at));
+    this.protocol = protocol;
+    this.ports = turned(view.getInt32(portsAt));
     return true;
   }
 }

@@ -7,6 +7,7 @@
 import type { Queue } from "../device/device.ts";
 import type { Frame } from "../device/frame.ts";
 import { completeChecksum } from "../ip/complete-checksum.ts";
+import { staysOnLink } from "../ip/forward.ts";
 import { countFragments4, fragment4, PacketPieces } from "../ip/fragments/fragments.ts";
 import type { TransitReports } from "../ip/icmp/transit-reports.ts";
 import type { Interface } from "../ip/interface.ts";
@@ -49,8 +50,10 @@ export class Sender {
       return false;
     }
     const tunnel = backend.mode === "tunnel";
-    if (!hop.ready() || (tunnel && hop.source === undefined)) {
+    const isWay = hop.ready() && (!tunnel || hop.source !== undefined);
+    if (!isWay || ((tunnel || hop.out !== packet.interface) && staysOnLink(packet))) {
       counters.unreachable += 1;
+      this.#reports.unreachable(packet);
       return false;
     }
     const outer = tunnel ? outerBytes(hop.address.family) : 0;

@@ -122,10 +122,10 @@ export class Bfd {
     const there = this.#byEnds.get(key);
     if (there?.open)
       throw new RangeError(`there is a BFD session with ${session.peer} on "${session.options.interface}"`);
-    if (this.#sessions.size >= MAX_SESSIONS)
-      throw new RangeError(`a host has at most ${MAX_SESSIONS} BFD sessions`);
     // One that is leaving makes room for who comes.
     there?.end();
+    if (this.#sessions.size >= MAX_SESSIONS)
+      throw new RangeError(`a host has at most ${MAX_SESSIONS} BFD sessions`);
     try {
       this.#openPorts(session.options);
     } catch (error) {

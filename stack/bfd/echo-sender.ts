@@ -1,5 +1,9 @@
 /**
  * Sends the echoes of one session: to ourselves, by way of the peer, who forwards them (RFC 5881 section 4).
+ *
+ * They come from the address that they go to, though that one is of the link's network and section 4 would rather have another,
+ * so that the peer sends no redirects: a host may have no other, and a router that filters by source address takes this one. A
+ * redirect about our own address changes nothing here, for it is not from the first hop of any route to it.
  */
 import type { Random } from "../device/random.ts";
 import type { IpAddress } from "../wire/address.ts";

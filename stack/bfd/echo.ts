@@ -6,12 +6,10 @@
  * was made says nothing, and control packets go on as if there were none.
  */
 import type { Random } from "../device/random.ts";
-import { RANDOM_RANGE } from "../device/random.ts";
+import { drawJitter } from "./jitter.ts";
 
 /** Echoes under way whose times are remembered: more than any multiplier's worth of 1 ms on a link. */
 const REMEMBERED = 256;
-/** Of the interval, at most (section 6.8.9). */
-const JITTER = 0.25;
 const US_PER_MS = 1000;
 const NEVER = -Infinity;
 
@@ -19,7 +17,7 @@ export class EchoFunction {
   readonly #wantedUs: number;
   readonly #random: Random;
   /** When the echo of a sequence number left; the number is the index in the circle. */
-  readonly #sentMs = new Float64Array(REMEMBERED).fill(NEVER);
+  readonly #sentMs: Float64Array;
   #intervalMs = 0;
   #multiplier = 0;
   #sequence = 0;
@@ -35,6 +33,8 @@ export class EchoFunction {
   constructor(wantedUs: number, random: Random) {
     this.#wantedUs = wantedUs;
     this.#random = random;
+    // Most sessions have no echoes, and two KiB each would be most of what a session takes.
+    this.#sentMs = new Float64Array(wantedUs > 0 ? REMEMBERED : 0).fill(NEVER);
   }
 
   /** True while echoes are sent. */
@@ -89,7 +89,7 @@ export class EchoFunction {
     const sequence = this.#sequence;
     this.#sequence = (sequence + 1) >>> 0;
     this.#sentMs[sequence % REMEMBERED] = nowMs;
-    this.#nextMs = nowMs + this.#intervalMs * (1 - (JITTER * this.#random.next()) / RANDOM_RANGE);
+    this.#nextMs = nowMs + this.#intervalMs * drawJitter(this.#random, this.#multiplier);
     return sequence;
   }
 

@@ -74,7 +74,8 @@ export class Intervals {
     const goalTx = up ? txUs : Math.max(txUs, SLOW_US);
     const goalRx = up && echo ? Math.max(rxUs, SLOW_US) : rxUs;
     if (!up) {
-      // What holds changes at once, and with every packet the peer hears of it.
+      // What holds changes at once, and every packet says so: section 6.8.3 asks for a poll here too, which could add nothing, for
+      // nothing waits for its answer.
       this.#poll = "idle";
       this.#say(goalTx, goalRx);
       this.#hold();

@@ -3,18 +3,13 @@
  * send and when it wants to be told again.
  */
 import type { Random } from "../device/random.ts";
-import { RANDOM_RANGE } from "../device/random.ts";
 import * as bfd from "../wire/bfd.ts";
 import { type BfdRecord, DIAGNOSTIC, STATE, type State } from "../wire/bfd.ts";
 import { EchoFunction } from "./echo.ts";
 import { Intervals } from "./intervals.ts";
+import { drawJitter } from "./jitter.ts";
 import type { CheckedBfdOptions, CheckedTimes } from "./options.ts";
 import { Proof } from "./proof.ts";
-
-/** The interval is cut by up to this part of it, at random (section 6.8.7). */
-const JITTER = 0.25;
-/** The least that is cut where a single missing packet ends the session. */
-const JITTER_OF_ONE = 0.1;
 
 /**
  * Who is called later than this for a deadline was away, in ms: what came meanwhile still lies in rings, which are emptied a part
@@ -124,8 +119,10 @@ export class Machine {
     return Math.min(this.#transmitAtMs, this.#silentAtMs, this.echo.nextMs);
   }
 
-  /** Begins, or takes up again what `disable` ended. */
+  /** Begins, or takes up again what `disable` or `stop` ended. */
   enable(nowMs: number): void {
+    // Nobody watched the time while it was stopped: who was heard too long ago is unknown now.
+    if (!this.#running && nowMs >= this.#silentAtMs) this.#fellSilent(nowMs);
     this.#running = true;
     if (this.state === STATE.ADMIN_DOWN) this.#enter(STATE.DOWN, DIAGNOSTIC.NONE, 0, nowMs);
     this.#finish(nowMs);
@@ -158,6 +155,7 @@ export class Machine {
     this.#learn(view, at, nowMs);
     this.#proof?.keep(nowMs, this.intervals.detectMs);
     const silentMs = this.#silentMs(nowMs);
+    // Also where it is discarded for AdminDown, as the next line does: whoever is heard is known still (section 6.8.1).
     this.heardMs = nowMs;
     this.#excused = false;
     if (this.state === STATE.ADMIN_DOWN) return "disabled";
@@ -219,16 +217,11 @@ export class Machine {
 
   /** The state machine (sections 6.2 and 6.8.6). */
   #follow(silentMs: number, nowMs: number): void {
-    const { state, remoteState } = this;
-    const enter = (next: State, diagnostic: number): void => this.#enter(next, diagnostic, silentMs, nowMs);
-    if (remoteState === STATE.ADMIN_DOWN) {
-      if (state !== STATE.DOWN) enter(STATE.DOWN, DIAGNOSTIC.NEIGHBOUR_SIGNALLED_DOWN);
-    } else if (state === STATE.DOWN) {
-      if (remoteState === STATE.DOWN) enter(STATE.INIT, this.diagnostic);
-      else if (remoteState === STATE.INIT) enter(STATE.UP, DIAGNOSTIC.NONE);
-    } else if (state === STATE.INIT) {
-      if (remoteState === STATE.INIT || remoteState === STATE.UP) enter(STATE.UP, DIAGNOSTIC.NONE);
-    } else if (remoteState === STATE.DOWN) enter(STATE.DOWN, DIAGNOSTIC.NEIGHBOUR_SIGNALLED_DOWN);
+    const next = stateAfter(this.state, this.remoteState);
+    if (next === this.state) return;
+    if (next === STATE.DOWN) this.#enter(next, DIAGNOSTIC.NEIGHBOUR_SIGNALLED_DOWN, silentMs, nowMs);
+    // Whoever comes up says until then why it went down.
+    else this.#enter(next, next === STATE.UP ? DIAGNOSTIC.NONE : this.diagnostic, silentMs, nowMs);
   }
 
   /** Waits once more for what may lie in rings since we were away: as long as we were, a detection time at the most. */
@@ -267,7 +260,10 @@ export class Machine {
     intervals.settle(this.up, echo.active);
   }
 
-  /** After everything: answers a poll, says at once what is new (section 6.8.7), and tells of a change. */
+  /**
+   * After everything: answers a poll, says at once what is new (section 6.8.7), and tells of a change. Where new times are the news,
+   * that packet begins the poll sequence too, and the beat goes on from it; all further polls are on beat (section 6.5).
+   */
   #finish(nowMs: number, polled = false): void {
     if (polled) this.#send(true, nowMs);
     else if (this.#running && this.#mayTransmit && this.#hasNews) this.#send(false, nowMs);
@@ -292,7 +288,7 @@ export class Machine {
     // An answer is no beat of ours.
     if (!final) {
       this.#sentMs = nowMs;
-      this.#jitter = this.#nextJitter();
+      this.#jitter = drawJitter(this.#random, said.detectMultiplier);
       this.#polls = said.poll ? this.#polls + 1 : 0;
       this.#polledMs = nowMs;
     }
@@ -335,9 +331,13 @@ export class Machine {
   #silentMs(nowMs: number): number {
     return nowMs - (this.heardMs ?? nowMs);
   }
-
-  #nextJitter(): number {
-    const least = this.intervals.wanted.multiplier === 1 ? JITTER_OF_ONE : 0;
-    return 1 - least - ((JITTER - least) * this.#random.next()) / RANDOM_RANGE;
-  }
 }
+
+/** Where a session that is not AdminDown goes when the peer says its own state (sections 6.2 and 6.8.6). */
+const stateAfter = (state: State, remote: State): State => {
+  if (remote === STATE.ADMIN_DOWN) return STATE.DOWN;
+  if (state === STATE.UP) return remote === STATE.DOWN ? STATE.DOWN : STATE.UP;
+  if (state === STATE.INIT) return remote === STATE.DOWN ? STATE.INIT : STATE.UP;
+  if (remote === STATE.UP) return STATE.DOWN;
+  return remote === STATE.DOWN ? STATE.INIT : STATE.UP;
+};

@@ -6,7 +6,10 @@ import type { IpAddress } from "../wire/address.ts";
 import { AUTHENTICATION, digestBytes, MAX_PASSWORD_BYTES } from "../wire/bfd-authentication.ts";
 import type { BfdChange } from "./change.ts";
 
-/** How packets prove whose they are (RFC 5880 section 6.7): both ends say the same. */
+/**
+ * How packets prove whose they are (RFC 5880 section 6.7): both ends say the same. A session has one key for its life: to change
+ * it, close the session and open another, at one end and then at the other, which no path dies of.
+ */
 export interface BfdKey {
   /** "meticulous" counts every packet, so that none can be played again. */
   readonly kind: keyof typeof KINDS;
@@ -36,15 +39,16 @@ export interface BfdSessionOptions {
   /** Say nothing before the peer does (RFC 5880 section 6.1). Default false. */
   readonly passive?: boolean;
   /**
-   * Count the path as dead until both ends have heard each other, as strict mode does in routing protocols (RFC 9355). Default
-   * false: a session that was never up says nothing, for the peer may know no BFD.
+   * Count the path as dead until both ends have heard each other, as strict mode does in routing protocols (RFC 9355). An operator
+   * at the other end says nothing of the path here either, but only while his word is heard, and for the seconds in which the
+   * session comes up after it. Default false: a session that was never up says nothing, for the peer may know no BFD.
    */
   readonly strict?: boolean;
   /** DSCP and ECN of what is sent. Default 0xc0, network control (RFC 2474 section 4.2.2.2). */
   readonly trafficClass?: number;
   /** Default: none. */
   readonly authentication?: BfdKey;
-  /** Hears of every change of the session's state. */
+  /** Hears of every change of the session's state. What it throws, the loop reports. */
   readonly onChange?: (change: BfdChange) => void;
 }
 

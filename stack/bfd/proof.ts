@@ -73,6 +73,7 @@ export class Proof {
     packet.set(key, DIGEST_AT);
     const digestAt = at + DIGEST_AT;
     if (!timingSafeEqual(this.#digest(packet), bytes.subarray(digestAt, digestAt + key.length))) return false;
+    // Sections 6.7.3 and 6.7.4 remember the first number before they look at the digest: anybody's word would do.
     this.#heardNumber = number;
     return true;
   }

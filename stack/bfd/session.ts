@@ -1,9 +1,6 @@
 /**
- * A BFD session as programs hold it: with the system at the other end of one link, over one interface of a host.
- *
- * It is a monitor of paths: its verdict is "up" while both ends hear each other, "down" when they stopped, and "unknown" where
- * an operator at either end took the session down, which says nothing of the path (RFC 5882 section 4). Before they ever heard
- * each other it is "unknown" too, or "down" where the session is strict.
+ * A BFD session as programs hold it: with the system at the other end of one link, over one interface of a host; and a monitor
+ * of paths, for what it knows of that link.
  */
 import type { PathMonitor, Verdict } from "../ip/paths/monitor.ts";
 import type { Path } from "../ip/paths/path.ts";
@@ -12,10 +9,11 @@ import type { Network } from "../transport/network.ts";
 import type { UdpSocket } from "../udp/socket.ts";
 import type { IpAddress } from "../wire/address.ts";
 import { CONTROL_PORT, ECHO_PORT, STATE, type State } from "../wire/bfd.ts";
-import { type BfdState, STATES } from "./change.ts";
+import { type BfdChange, type BfdState, STATES } from "./change.ts";
 import { EchoSender } from "./echo-sender.ts";
+import { Judgement } from "./judgement.ts";
 import { Machine, type MachineIo, type Reception, type Transition } from "./machine.ts";
-import { type BfdTimes, type CheckedBfdOptions, checkTimes } from "./options.ts";
+import { type BfdTimes, type CheckedBfdOptions, checkTimes, MAX_INTERVAL_MS } from "./options.ts";
 import { Sender } from "./sender.ts";
 
 /** Counters of one session, in packets unless the name says otherwise. */
@@ -57,7 +55,7 @@ export class BfdSession implements PathMonitor {
   #dueMs = Infinity;
   #socket: UdpSocket | undefined;
   #control: Sender | undefined;
-  #verdict: Verdict = "unknown";
+  readonly #judgement: Judgement;
   #told: ((verdict: Verdict, silentMs: number) => void) | undefined;
   /** "leaving": tells the peer that it goes, and is nobody's any more. */
   #life: "open" | "leaving" | "closed" = "closed";
@@ -78,6 +76,7 @@ export class BfdSession implements PathMonitor {
     const { network } = owner;
     this.#owner = owner;
     this.options = options;
+    this.#judgement = new Judgement(options.strict);
     this.peer = options.peer;
     this.interface = network.interfaceNamed(options.interface);
     this.#echoes = new EchoSender(discriminator, network.random, (own) =>
@@ -113,7 +112,7 @@ export class BfdSession implements PathMonitor {
   }
 
   get verdict(): Verdict {
-    return this.#verdict;
+    return this.#judgement.verdict;
   }
 
   /** Of the last echo; without echoes, of the last poll that was answered at once. */
@@ -191,10 +190,14 @@ export class BfdSession implements PathMonitor {
   receive(view: DataView, bytes: Uint8Array, at: number): Reception {
     const machine = this.#machine;
     const reception = machine.receive(view, bytes, at, this.#owner.network.now);
-    if (reception === "unproven") this.#counters.unproven += 1;
-    else this.#counters.received += 1;
+    if (reception === "unproven") {
+      this.#counters.unproven += 1;
+      return reception;
+    }
+    this.#counters.received += 1;
     // A peer that is up hears us: whoever has its Ethernet address knows that it is right (RFC 4861 section 7.3.1).
     if (machine.up && machine.remoteState === STATE.UP) this.#control?.destination.confirm();
+    this.#review(0);
     this.#settle();
     return reception;
   }
@@ -215,10 +218,18 @@ export class BfdSession implements PathMonitor {
   close(): void {
     this.#told = undefined;
     if (this.#life !== "open") return;
-    this.disable();
+    const { network } = this.#owner;
     this.#life = "leaving";
-    const { saidTxUs, wanted } = this.#machine.intervals;
-    this.#farewell = this.#owner.network.after((wanted.multiplier * saidTxUs) / US_PER_MS, () => this.end());
+    this.#machine.disable(network.now);
+    this.#settle();
+    // Whoever hears of the change may have opened it again, or ended it.
+    if (this.#life === "leaving") this.#farewell = network.after(this.#farewellMs, () => this.end());
+  }
+
+  /** As long as the peer waits for packets of ours (section 6.8.4), unless it asks for none, or for one in an hour. */
+  get #farewellMs(): number {
+    const { transmitMs, wanted } = this.#machine.intervals;
+    return transmitMs === Infinity ? 0 : wanted.multiplier * Math.min(transmitMs, MAX_INTERVAL_MS);
   }
 
   /** Ends it without another word. For `Bfd`. */
@@ -257,7 +268,7 @@ export class BfdSession implements PathMonitor {
       this.#control = this.#sender(this.peer, this.options.local, this.#socket.localPort, CONTROL_PORT);
     }
     this.#life = "open";
-    this.#verdict = this.options.strict ? "down" : "unknown";
+    this.#judgement.begin();
     this.#machine.enable(network.now);
     this.#settle();
   }
@@ -294,8 +305,10 @@ export class BfdSession implements PathMonitor {
   }
 
   #due(): void {
+    const { now } = this.#owner.network;
     this.#dueMs = Infinity;
-    this.#machine.advance(this.#owner.network.now);
+    this.#machine.advance(now);
+    this.#review(now - (this.#machine.heardMs ?? now));
     this.#settle();
   }
 
@@ -312,26 +325,32 @@ export class BfdSession implements PathMonitor {
   #changed({ state, previous, diagnostic, silentMs }: Transition): void {
     if (state === STATE.UP) this.#counters.ups += 1;
     else if (previous === STATE.UP) this.#counters.downs += 1;
-    const before = this.#verdict;
-    this.#verdict = this.#judge(state);
-    const { verdict } = this;
-    const told = this.#told;
-    if (verdict !== before) told?.(verdict, silentMs);
-    this.options.onChange?.({
+    this.#review(silentMs);
+    if (this.options.onChange === undefined) return;
+    this.#report(this.options.onChange, {
       atMs: this.#owner.network.now,
       state: STATES[state],
       previous: STATES[previous],
       diagnostic,
       remoteDiagnostic: this.#machine.remoteDiagnostic,
-      verdict,
+      verdict: this.verdict,
       silentMs,
     });
   }
 
-  #judge(state: State): Verdict {
-    if (state === STATE.UP) return "up";
-    const operators = state === STATE.ADMIN_DOWN || this.#machine.remoteState === STATE.ADMIN_DOWN;
-    if (operators) return "unknown";
-    return this.#verdict === "unknown" && !this.options.strict ? "unknown" : "down";
+  /** What a listener throws is the loop's to report: a session whose timer was not set would be silent for ever. */
+  #report(listener: (change: BfdChange) => void, change: BfdChange): void {
+    try {
+      listener(change);
+    } catch (error) {
+      this.#owner.network.after(0, () => {
+        throw error;
+      });
+    }
+  }
+
+  /** Tells of another verdict, which may come without a change of state. */
+  #review(silentMs: number): void {
+    if (this.#judgement.review(this.#machine, this.#owner.network.now)) this.#told?.(this.verdict, silentMs);
   }
 }

@@ -139,6 +139,8 @@ export interface Device {
   readonly waiting?: boolean;
   /** True until `close`, or until the device is gone. */
   readonly open: boolean;
+  /** False while its link is down, for those who come when that was told already. One that doesn't say is taken for up. */
+  readonly up?: boolean;
   /** The next link event that has not been taken yet. Cheap to ask, but not free: once a turn, not once a packet. */
   takeLinkEvent(): LinkEvent | undefined;
   statistics(): DeviceStatistics;

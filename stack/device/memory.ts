@@ -115,6 +115,11 @@ export class MemoryDevice implements Device {
     return this.#open;
   }
 
+  /** True while there is a carrier. */
+  get up(): boolean {
+    return this.#carrier;
+  }
+
   /** True while both ends are up and open: what is sent arrives. */
   get connected(): boolean {
     const peer = this.#peer;

@@ -19,7 +19,7 @@ export interface SystemHop {
   /** Undefined where the destination is on the link itself. */
   readonly gateway: Uint8Array | undefined;
   readonly interface: number;
-  /** Share of the traffic beside other hops, 1 or more. */
+  /** Share of the traffic beside other hops, 1 to 256. */
   readonly weight: number;
 }
 

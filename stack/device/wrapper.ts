@@ -36,6 +36,10 @@ export abstract class Wrapper implements Device {
     return this.inner.open;
   }
 
+  get up(): boolean {
+    return this.inner.up ?? true;
+  }
+
   takeLinkEvent(): LinkEvent | undefined {
     return this.inner.takeLinkEvent();
   }

@@ -16,6 +16,7 @@ import { Answers, type Inquiry } from "./neighbours/inquiry.ts";
 import type { NeighbourIo } from "./neighbours/neighbour.ts";
 import type { BesideOptions } from "./options.ts";
 import type { Parked } from "./parked.ts";
+import { DEFAULT_WEIGHT, MAX_WEIGHT } from "./routes/route.ts";
 import type { Route, RouteKind } from "./routes/routes.ts";
 
 /** Changes handled in one turn at most: a full table of routes is taken in over several. */
@@ -171,15 +172,17 @@ export class BesideLife implements EventSource {
       hop.interface === this.#systemIndex &&
       (hop.gateway === undefined || hop.gateway.length === change.destination.length);
     const hops = kind === "unicast" ? change.hops.filter(followed) : [undefined];
-    const fresh = hops.map((hop): Route => {
+    const told = hops.map((hop): Route => {
       const gateway = hop?.gateway === undefined ? undefined : IpAddress.fromBytes(hop.gateway);
       return {
         ...match,
         ...(gateway === undefined ? {} : { gateway }),
+        ...(hop === undefined ? {} : { weight: hop.weight }),
         ...(change.source === undefined ? {} : { source: IpAddress.fromBytes(change.source) }),
         ...(change.mtu === undefined ? {} : { mtu: change.mtu }),
       };
     });
+    const fresh = merged(told);
     for (const route of fresh) routes.add(route);
     for (const old of routes.of(prefix)) {
       const same =
@@ -203,6 +206,19 @@ const KINDS: Readonly<Record<Change<"route">["type"], RouteKind | undefined>> = 
   broadcast: undefined,
   multicast: undefined,
 };
+
+/** IPv4 lets a route name one next hop several times, to give it more weight: of those one is made, which has it all. */
+const merged = (routes: readonly Route[]): readonly Route[] => {
+  const found: Route[] = [];
+  for (const route of routes) {
+    const at = found.findIndex((other) => sameGateway(other, route));
+    if (at < 0) found.push(route);
+    else found[at] = { ...route, weight: Math.min(weightOf(found[at]!) + weightOf(route), MAX_WEIGHT) };
+  }
+  return found;
+};
+
+const weightOf = ({ weight = DEFAULT_WEIGHT }: Route): number => weight;
 
 const sameGateway = (a: Route, b: Route): boolean =>
   a.gateway === undefined || b.gateway === undefined ? a.gateway === b.gateway : a.gateway.equals(b.gateway);

@@ -201,7 +201,7 @@ const readHeader = (packet: Packet): void => {
 const NO_TRANSPORT = -1;
 
 /** Addresses that don't leave their link (RFC 4291 section 2.5.6, RFC 3927 section 7), and nobody's. */
-const staysOnLink = (packet: Packet): boolean =>
+export const staysOnLink = (packet: Packet): boolean =>
   packet.family === 4
     ? packet.s3 >>> LINK_LOCAL4_SHIFT === LINK_LOCAL4 ||
       packet.d3 >>> LINK_LOCAL4_SHIFT === LINK_LOCAL4 ||

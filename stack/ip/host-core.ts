@@ -29,7 +29,7 @@ import { Icmp6 } from "./icmp/icmp6.ts";
 import { TransitReports } from "./icmp/transit-reports.ts";
 import { Input4 } from "./input4.ts";
 import { Input6 } from "./input6.ts";
-import type { Interface } from "./interface.ts";
+import { EVERY_INTERFACE, type Interface } from "./interface.ts";
 import type { LifeHost } from "./life.ts";
 import { HostPaths } from "./paths/paths.ts";
 import { pathSettings } from "./paths/path-options.ts";
@@ -184,6 +184,8 @@ export class HostCore {
     else if (kind === "gone") link.up = false;
     this.routing.bump();
     this.#emit({ kind: "link", atMs: this.#loop.now, interface: on.index, name: on.name, change });
+    // Whoever heard of it may have taken the interface out, and another may have its number by now.
+    if (this.routing.interfaceOf(on.index) !== on) return;
     // Before all that is said on the link: what is to be sent goes elsewhere first.
     this.paths.linkChanged(on.index, change);
     if (kind === "up" || kind === "down") on.protocols?.linkChanged(link.up);
@@ -216,6 +218,7 @@ export class HostCore {
         routes: routing.routes,
         interfaces: () => routing.interfaces(),
         interfaceOf: (index) => routing.interfaceOf(index),
+        abandoned: (hop) => routing.pathMtu.forgetOver(hop),
         changed: (change) => this.#emit({ kind: "path", atMs: loop.now, ...change }),
       },
       pathSettings(options.paths),
@@ -308,7 +311,7 @@ export class HostCore {
 
   /** A packet for the report about a fragment that is no longer in a frame. */
   #fragmentOf(view: DataView, at: number, length: number, zone: number): Packet | undefined {
-    const on = this.routing.interfaceOf(zone);
+    const on = zone === EVERY_INTERFACE ? this.#anyUp() : this.routing.interfaceOf(zone);
     if (on === undefined || on.life === "beside") return undefined;
     const packet = new Packet();
     packet.view = view;
@@ -322,6 +325,12 @@ export class HostCore {
     // One to a group or to everybody is told of by nobody, or all who missed a fragment would.
     if (!on.hasAddress(packet.d0, packet.d1, packet.d2, packet.d3)) packet.cast = CAST.multicast;
     return packet;
+  }
+
+  /** An interface to report over what came in over several. */
+  #anyUp(): Interface | undefined {
+    for (const one of this.routing.interfaces()) if (one.life === "own" && one.link.up) return one;
+    return undefined;
   }
 
   #lifeHost(environment: LifeHost["environment"], forwarding: boolean): LifeHost {

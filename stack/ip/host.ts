@@ -244,7 +244,10 @@ export class Host {
     );
   }
 
-  /** Adds a route of the program's. False where the table is full. */
+  /**
+   * Adds a route of the program's, or renews it; the `weight` (1 to 256; 1) says how much of what is spread takes it, beside its
+   * equals. False where the table is full. Throws a TypeError or RangeError that names the field which is no good.
+   */
   addRoute(route: Omit<Route, "origin">): boolean {
     return this.routes.add({ ...route, origin: "manual" });
   }
@@ -303,6 +306,8 @@ export class Host {
   /** What happens to a device happens to all its interfaces; one that is gone takes them along. */
   #linkChanged(device: Device, change: LinkEvent): void {
     for (const one of [...this.#core.framesOf(device).interfaces()]) {
+      // Whoever heard of the one before may have taken it out.
+      if (!this.#joined.has(one)) continue;
       this.#core.linkChanged(one, change);
       if (change.kind === "gone") this.leave(one);
     }

@@ -164,10 +164,11 @@ export class Input4 {
       on.link.counters.martian += 1;
     } else if (ipv4.isFragment(view, ipAt)) {
       on.link.counters.fragments += 1;
+      const zone = on.fragmentZone(packet.d0, packet.d1, packet.d2, packet.d3);
       const slot =
         frame!.chunks === 1
-          ? this.#reassembler.add4(view, ipAt, ipv4.totalLength(view, ipAt), on.index)
-          : this.#gatherFragment(on, frame!, ipAt);
+          ? this.#reassembler.add4(view, ipAt, ipv4.totalLength(view, ipAt), zone)
+          : this.#gatherFragment(zone, frame!, ipAt);
       if (slot >= 0) this.#assembled(packet, slot);
     } else if (frame!.chunks > 1) {
       const slot = this.#reassembler.gather(frame!, ipAt - frame!.at);
@@ -176,12 +177,12 @@ export class Input4 {
   }
 
   /** A fragment in several chunks: into one piece first. */
-  #gatherFragment(on: Interface, frame: Frame, ipAt: number): number {
+  #gatherFragment(zone: number, frame: Frame, ipAt: number): number {
     const reassembler = this.#reassembler;
     const piece = reassembler.gather(frame, ipAt - frame.at);
     if (piece < 0) return piece;
     const at = reassembler.slotAt(piece);
-    const slot = reassembler.add4(reassembler.view, at, ipv4.totalLength(reassembler.view, at), on.index);
+    const slot = reassembler.add4(reassembler.view, at, ipv4.totalLength(reassembler.view, at), zone);
     reassembler.free(piece);
     return slot;
   }

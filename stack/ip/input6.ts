@@ -157,7 +157,8 @@ export class Input6 {
     const { view, ipAt } = packet;
     on.link.counters.fragments += 1;
     const total = ipv6.totalLength(view, ipAt);
-    const slot = this.#reassembler.add6(view, ipAt, total, fragmentAt, on.index);
+    const zone = on.fragmentZone(packet.d0, packet.d1, packet.d2, packet.d3);
+    const slot = this.#reassembler.add6(view, ipAt, total, fragmentAt, zone);
     if (slot >= 0) this.#fromSlot(on, packet, slot);
   }
 

@@ -45,6 +45,9 @@ const NOTHING_HIT = 1;
 const LOOPBACK_OCTET = 127;
 const OCTET_SHIFT = 24;
 
+/** Stands for all interfaces among those whose fragments belong together; none has that number. */
+export const EVERY_INTERFACE = 0;
+
 /** Longer than any packet. Not infinity, which would make a double of every length that is compared with it. */
 export const NO_LIMIT = 0x7fff_ffff;
 
@@ -142,6 +145,14 @@ export class Interface implements LinkInterface {
     this.#hit2 = w2;
     this.#hit3 = w3;
     return true;
+  }
+
+  /**
+   * Where fragments of one packet to this address come in: here, or on any interface for one that all have (routers may send
+   * each over another). Allocates nothing.
+   */
+  fragmentZone(w0: number, w1: number, w2: number, w3: number): number {
+    return this.addresses.findWords(w0, w1, w2, w3)?.origin === "service" ? EVERY_INTERFACE : this.index;
   }
 
   /** To be called when an address came, went or changed. */

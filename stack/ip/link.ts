@@ -36,7 +36,7 @@ export class Link implements Outlet {
   macLow: number;
   mtu = 0;
   /** Frames go through: the device is open and its link up. */
-  up = true;
+  up: boolean;
   readonly #name: string | undefined;
   readonly #mostMtu: number;
 
@@ -49,6 +49,7 @@ export class Link implements Outlet {
       throw new RangeError(`mtu is a whole number from ${MIN_MTU}, not ${String(mtu)}`);
     this.device = device;
     this.vlan = tag;
+    this.up = device.up ?? true;
     this.linkBytes = ethernet.HEADER_BYTES + (tag === UNTAGGED ? 0 : vlan.TAG_BYTES);
     this.#name = options.name;
     this.#mostMtu = mtu;

@@ -163,6 +163,9 @@ export class OwnLife implements InterfaceProtocols {
   linkChanged(up: boolean): void {
     if (!up) {
       this.#slaac.stop();
+      // Behind the next carrier others may be at their addresses, as the kernel knows (net/core/neighbour.c: neigh_carrier_down).
+      this.#cache4.flush();
+      this.#cache6.flush();
       return;
     }
     this.#book.linkUp();
@@ -188,8 +191,28 @@ export class OwnLife implements InterfaceProtocols {
     });
   }
 
+  /** Whom we were sent to doesn't answer: routes decide anew (RFC 4861 section 7.3.3: next-hop determination). */
+  #forgetRedirects(target: IpAddress): void {
+    const { routes } = this.#host;
+    const { index } = this.interface;
+    const { family } = target;
+    const origin = "redirect";
+    routes.remove({
+      prefix: Prefix.of(target, family === 4 ? IPV4_BITS : IPV6_BITS),
+      interface: index,
+      origin,
+    });
+    if (routes.hop(index, family, target) === undefined) return;
+    routes.removeWhere(
+      (route) =>
+        route.origin === origin && route.interface === index && route.gateway?.equals(target) === true,
+    );
+  }
+
   macChanged(): void {
-    for (const { address } of this.#book.values()) this.#book.announce(address);
+    // What interfaces share is seen to by whoever has an eye on all of them.
+    for (const { address, origin } of this.#book.values())
+      if (origin !== "service") this.#book.announce(address);
   }
 
   close(): void {
@@ -235,8 +258,11 @@ export class OwnLife implements InterfaceProtocols {
   }
 
   #neighbourChanged(neighbour: Neighbour<Parked>): void {
-    if (neighbour.isRouter && neighbour.address.family === 6)
-      this.#slaac.routerReachable(neighbour.address, neighbour.usable || neighbour.state === "incomplete");
+    const { address, isRouter, usable, state } = neighbour;
+    // Without a carrier nobody answers, and nobody is to blame.
+    if (isRouter && address.family === 6 && this.#link.up)
+      this.#slaac.routerReachable(address, usable || state === "incomplete");
+    if (state === "failed") this.#forgetRedirects(address);
     this.#host.neighbourChanged(this.interface, neighbour);
   }
 

@@ -12,8 +12,8 @@ import type { Interface } from "./interface.ts";
 import { mayBeOwn, OwnOctets } from "./own-octets.ts";
 import { PathMtus } from "./routes/path-mtu.ts";
 import type { NextHopListener } from "./routes/next-hops.ts";
+import { RouteSpread } from "./routes/route-spread.ts";
 import { type Route, RouteTable } from "./routes/routes.ts";
-import { Spread } from "./spread.ts";
 import { type Candidate, chooseSource } from "./addresses/sources.ts";
 import { type Hop, UNCOUNTED, type Way, type Wayfinder } from "./way.ts";
 
@@ -54,7 +54,7 @@ export class Routing implements Wayfinder {
   #all: readonly Interface[] = [];
   /** The numbers of names that were here. */
   readonly #numbers = new Map<string, number>();
-  readonly #spread: Spread;
+  readonly #spread: RouteSpread;
   #lastIndex = 0;
   #loopback: Interface | undefined;
   /** The sender that was found to be none of us last, on which interface, and of which generation that is. */
@@ -65,11 +65,15 @@ export class Routing implements Wayfinder {
       changed: (route, change) => io.route(route, change),
       hops: io.hops,
     });
-    this.#spread = new Spread(this.routes);
+    this.#spread = new RouteSpread(this.routes);
     this.pathMtu = new PathMtus(environment, {
       changed: (destination, mtu) => {
         this.bump();
         io.pathMtu(destination, mtu);
+      },
+      over: ({ w0, w1, w2, w3 }) => {
+        const route = this.routes.lookup(w0, w1, w2, w3);
+        return route && this.routes.hopOf(route);
       },
     });
   }
@@ -120,6 +124,8 @@ export class Routing implements Wayfinder {
       this.#numbers.delete(name);
     }
     if (one.isLoopback) this.#loopback = one;
+    // The number may have been that of one whose link was down when it left.
+    this.routes.setUsable(one.index, one.link.up);
     this.bump();
   }
 

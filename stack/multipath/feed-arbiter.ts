@@ -18,22 +18,26 @@ import {
   type FeedOptions,
 } from "./feed-options.ts";
 import { FeedCounters, type FeedStatistics } from "./feed-counters.ts";
+import { FeedFields } from "./feed-fields.ts";
+import { distanceOf } from "./feed-numbers.ts";
+import { FeedRaces } from "./feed-races.ts";
+import { FeedRows, ORDER } from "./feed-rows.ts";
 import { FeedSessions, SESSION } from "./feed-sessions.ts";
-import { FeedSide, MAX_SIDES } from "./feed-sides.ts";
+import { FeedSides } from "./feed-sides.ts";
 import { FeedWindow } from "./feed-window.ts";
-
-/** Numbers that one datagram stands for: more would be less than a byte each. */
-export const MAX_COUNT = 65_536;
 
 export class FeedArbiter {
   readonly #clock: FeedClock;
   readonly #options: CheckedFeedOptions;
   readonly #handler: FeedHandler;
+  readonly #fields: FeedFields;
   readonly #window: FeedWindow;
   readonly #sessions: FeedSessions;
+  readonly #rows: FeedRows;
+  readonly #races: FeedRaces;
   readonly #counters = new FeedCounters();
   readonly #timer: Timer;
-  readonly #sides: FeedSide[] = [];
+  readonly #sides = new FeedSides();
   readonly #sockets: UdpSocket[] = [];
   #open = true;
   /** False until there is a next number. */
@@ -43,8 +47,6 @@ export class FeedArbiter {
   #covered = 0;
   /** Numbers from the next one to the end of all that is known of. */
   #known = 0;
-  /** What would follow a datagram that was out of all order; NaN where the last one was not. */
-  #strayNext = Number.NaN;
   /** What the handler is told of the datagram that is lent to it. */
   #handing = 0;
   #skip = 0;
@@ -54,10 +56,15 @@ export class FeedArbiter {
   constructor(clock: FeedClock, options: FeedOptions, handler: FeedHandler) {
     if (typeof handler !== "function") throw new TypeError("a feed needs a handler");
     this.#clock = clock;
-    this.#options = checkFeedOptions(options);
+    const checked = checkFeedOptions(options);
+    const { modulus, window, waitMs, onLead } = checked;
+    this.#options = checked;
     this.#handler = handler;
-    this.#window = new FeedWindow(this.#options.window);
-    this.#sessions = new FeedSessions(this.#options.waitMs);
+    this.#fields = new FeedFields(checked);
+    this.#window = new FeedWindow(window);
+    this.#sessions = new FeedSessions(waitMs);
+    this.#rows = new FeedRows(modulus, window, waitMs);
+    this.#races = new FeedRaces(this.#sides.list, this.#window, onLead, (error) => this.#report(error));
     this.#timer = clock.after(0, () => this.#expire());
     this.#timer.cancel();
   }
@@ -65,8 +72,7 @@ export class FeedArbiter {
   /** Adds a side whose datagrams `take` is called with; its number. Throws a RangeError where there are `MAX_SIDES`. */
   addSide(name: string): number {
     if (!this.#open) throw new TypeError("this feed is closed");
-    if (this.#sides.length >= MAX_SIDES) throw new RangeError(`a feed has at most ${MAX_SIDES} sides`);
-    return this.#sides.push(new FeedSide(name)) - 1;
+    return this.#sides.add(name);
   }
 
   /** Adds a side and hears it: a socket of `host` that is a member of the group. It is closed with the feed. */
@@ -79,7 +85,7 @@ export class FeedArbiter {
       socket.join(group, { interface: on, ...(sources === undefined ? {} : { sources }) });
     } catch (error) {
       socket?.close();
-      this.#sides.pop();
+      this.#sides.list.pop();
       throw error;
     }
     this.#sockets.push(socket);
@@ -93,18 +99,18 @@ export class FeedArbiter {
 
   /** Takes in a datagram that side `number` brought; for sockets of the program's own. */
   take(datagram: Datagram, number: number): void {
-    const side = this.#sides[number];
-    if (side === undefined)
-      throw new RangeError(`this feed has ${this.#sides.length} sides, none is ${number}`);
+    const side = this.#sides.of(number);
     if (!this.#open) return;
+    // Called by a handler, the rest of the datagram that it was handed comes first.
+    if (this.#covered > 0) this.#drain();
     side.received += 1;
-    const { sequence: read, count: readCount, modulus } = this.#options;
-    const { view, at, length } = datagram;
-    const sequence = read(view, at, length);
-    const count = readCount === undefined ? 1 : readCount(view, at, length);
-    const good = Number.isInteger(sequence) && sequence >= 0 && sequence < modulus;
-    if (!good || !(Number.isInteger(count) && count >= 0 && count <= MAX_COUNT)) side.malformed += 1;
-    else if (this.#enter(datagram, side, sequence)) this.#place(datagram, number, sequence, count);
+    const fields = this.#fields;
+    if (!fields.read(datagram)) {
+      side.malformed += 1;
+      return;
+    }
+    const { sequence, count } = fields;
+    if (this.#enter(datagram, number, sequence)) this.#place(datagram, number, sequence, count);
     if (this.#window.waiting > 0 && !this.#timer.active) this.#arm();
   }
 
@@ -121,12 +127,12 @@ export class FeedArbiter {
     if (next !== undefined && !(Number.isInteger(next) && next >= 0 && next < modulus))
       throw new RangeError(`next is a whole number below ${modulus}, not ${next}`);
     this.flush();
+    this.#rows.forget();
     this.#restart(next);
   }
 
   statistics(): FeedStatistics {
-    const sides = this.#sides.map((side) => side.statistics());
-    return { ...this.#counters, held: this.#window.held, sides };
+    return { ...this.#counters, held: this.#window.held, sides: this.#sides.statistics() };
   }
 
   /** Closes what `join` opened and releases, unheard, what waits. Idempotent. */
@@ -146,12 +152,12 @@ export class FeedArbiter {
   }
 
   /** False where the datagram is of a session that is over, or of none. */
-  #enter(datagram: Datagram, side: FeedSide, sequence: number): boolean {
+  #enter(datagram: Datagram, side: number, sequence: number): boolean {
     const { session, first } = this.#options;
     if (session !== undefined) {
       const read = session(datagram.view, datagram.at, datagram.length);
-      const verdict = this.#sessions.judge(read, this.#clock.now);
-      if (verdict === SESSION.none) side.malformed += 1;
+      const verdict = this.#sessions.judge(read, side, this.#clock.now);
+      if (verdict === SESSION.none) this.#sides.of(side).malformed += 1;
       if (verdict === SESSION.straggler) this.#counters.stragglers += 1;
       if (verdict === SESSION.none || verdict === SESSION.straggler) return false;
       if (verdict === SESSION.next) this.reset();
@@ -164,7 +170,6 @@ export class FeedArbiter {
     this.#begun = true;
     this.#next = next;
     this.#known = 0;
-    this.#strayNext = Number.NaN;
   }
 
   #restart(next: number | undefined): void {
@@ -182,52 +187,59 @@ export class FeedArbiter {
 
   /** How far a number is ahead of the next one; behind it negative. */
   #distance(sequence: number): number {
-    const { modulus } = this.#options;
-    const ahead = sequence - this.#next;
-    if (ahead >= modulus / 2) return ahead - modulus;
-    return ahead < -modulus / 2 ? ahead + modulus : ahead;
+    return distanceOf(this.#next, sequence, this.#options.modulus);
   }
 
   #place(datagram: Datagram, side: number, sequence: number, count: number): void {
     const { window } = this.#options;
     let distance = this.#distance(sequence);
     if (distance >= window || distance < -window) {
-      if (!this.#follows(sequence, count)) return;
-      this.#jump(sequence, distance);
-      if (!this.#open) return;
+      if (!this.#follow(side, sequence, count)) return;
       distance = this.#distance(sequence);
     }
-    this.#strayNext = Number.NaN;
-    if (distance < 0) this.#behind(datagram, side, sequence, count, distance);
-    else if (distance > 0) this.#ahead(datagram, side, count, distance);
-    else if (count > 0) this.#inOrder(datagram, side, sequence, count);
+    this.#rows.heard(side, sequence, count, this.#clock.now);
+    if (count === 0) this.#heartbeat(distance);
+    else if (distance < 0) this.#behind(datagram, side, sequence, count, distance);
+    else if (distance > 0) this.#ahead(datagram, side, sequence, count, distance);
+    else this.#inOrder(datagram, side, sequence, count);
   }
 
-  /**
-   * True for a datagram out of all order that follows another such one: one alone may be damaged, two in a row are a publisher
-   * that went on without us, or began anew (RFC 3550 appendix A.1 has the same rule).
-   */
-  #follows(sequence: number, count: number): boolean {
-    if (sequence === this.#strayNext) return true;
-    this.#strayNext = (sequence + count) % this.#options.modulus;
-    this.#counters.strays += 1;
+  /** Whether the feed goes to a number that is too far away for the window; if so, it is there. */
+  #follow(side: number, sequence: number, count: number): boolean {
+    const order = this.#rows.judge(side, sequence, count, this.#clock.now);
+    if (order === ORDER.follows) {
+      this.#jump(sequence);
+      return this.#open;
+    }
+    if (order === ORDER.stray) this.#counters.strays += 1;
+    else this.#sides.of(side).elsewhere += 1;
     return false;
   }
 
-  /** Goes on at a number that is too far away for the window. */
-  #jump(sequence: number, distance: number): void {
+  #jump(sequence: number): void {
     this.flush();
     // Whoever was handed something may have closed or reset the feed.
     if (!this.#open) return;
-    if (distance < 0 || !this.#begun) {
+    const { window } = this.#options;
+    const first = this.#next;
+    const missing = this.#distance(sequence);
+    if (!this.#begun || missing < -window) {
       this.#restart(sequence);
       return;
     }
-    const first = this.#next;
-    const missing = this.#distance(sequence);
+    // What waited may have reached as far.
+    if (missing < window) return;
     this.#window.forget();
     this.#begin(sequence);
     this.#lose(first, missing);
+  }
+
+  /** Says which number is the next to come. */
+  #heartbeat(distance: number): void {
+    const window = this.#window;
+    if (distance <= 0) return;
+    if (!window.waits(distance)) window.hold(distance, undefined, 0, this.#clock.now);
+    this.#known = Math.max(this.#known, distance);
   }
 
   #inOrder(datagram: Datagram, side: number, sequence: number, count: number): void {
@@ -241,34 +253,45 @@ export class FeedArbiter {
   }
 
   /** Early: it waits, or if as many wait as may, the gap in front is given up. */
-  #ahead(datagram: Datagram, side: number, count: number, distance: number): void {
+  #ahead(datagram: Datagram, side: number, sequence: number, count: number, distance: number): void {
     const window = this.#window;
-    if (count === 0) {
-      if (!window.waits(distance)) window.hold(distance, undefined, 0, this.#clock.now);
-      this.#known = Math.max(this.#known, distance);
-      return;
-    }
     if (window.winner(distance) >= 0) {
-      this.#second(side, distance);
+      this.#races.again(side, distance, this.#clock.now);
+      // Cut otherwise than the one that waits, it has more to say.
+      if (this.#open && window.waits(distance) && count > window.count(distance)) {
+        this.#known = Math.max(this.#known, distance + count);
+        window.exchange(distance, datagram.keep(), count).release();
+      }
       return;
     }
     if (window.held >= this.#options.hold) {
-      this.#counters.forced += 1;
-      const sequence = (this.#next + distance) % this.#options.modulus;
-      this.#giveUp();
-      if (this.#open && this.#begun) this.#place(datagram, side, sequence, count);
+      if (this.#makeRoom(sequence)) this.#place(datagram, side, sequence, count);
       return;
     }
+    const kept = datagram.keep();
     this.#won(side, distance, count);
-    window.hold(distance, datagram.keep(), count, this.#clock.now);
+    window.hold(distance, kept, count, this.#clock.now);
     this.#counters.mostHeld = Math.max(this.#counters.mostHeld, window.held);
+  }
+
+  /** Gives up what is missing before a number until that can wait, or is the next. False where a handler ended it all. */
+  #makeRoom(sequence: number): boolean {
+    const window = this.#window;
+    while (window.held >= this.#options.hold) {
+      const distance = this.#distance(sequence);
+      if (distance <= 0) break;
+      this.#counters.forced += 1;
+      this.#giveUp(Math.min(distance, window.nearest()));
+      if (!this.#open || !this.#begun) return false;
+    }
+    return true;
   }
 
   /** A copy, or too late; what reaches beyond all that was handed on is news nevertheless. */
   #behind(datagram: Datagram, side: number, sequence: number, count: number, distance: number): void {
     const fresh = count + distance;
-    this.#second(side, distance);
-    if (fresh <= 0) return;
+    this.#races.again(side, distance, this.#clock.now);
+    if (fresh <= 0 || !this.#open) return;
     this.#counters.delivered += fresh;
     this.#known = Math.max(this.#known, fresh);
     this.#covered = fresh - 1;
@@ -278,31 +301,9 @@ export class FeedArbiter {
   }
 
   /** The first copy of a number has come. */
-  #won(number: number, distance: number, count: number): void {
-    const side = this.#sides[number]!;
-    side.first += 1;
-    if (distance < this.#known) side.filled += 1;
+  #won(side: number, distance: number, count: number): void {
+    this.#races.won(side, distance, distance < this.#known, this.#clock.now);
     this.#known = Math.max(this.#known, distance + count);
-    this.#window.win(distance, number, this.#clock.now);
-  }
-
-  /** A number that is behind, or that waits, has come again. */
-  #second(number: number, distance: number): void {
-    const side = this.#sides[number]!;
-    const window = this.#window;
-    const winner = window.winner(distance);
-    if (winner < 0) {
-      side.tooLate += 1;
-      return;
-    }
-    if (!window.bring(distance, number)) {
-      side.repeated += 1;
-      return;
-    }
-    side.second += 1;
-    const leadMs = this.#clock.now - window.wonMs(distance);
-    this.#sides[winner]!.led(leadMs);
-    this.#options.onLead?.(leadMs, winner);
   }
 
   /** Goes on over what was handed on, and hands on what waited for that. */
@@ -349,9 +350,8 @@ export class FeedArbiter {
     for (let i = 0; i < numbers; i++) this.#step();
   }
 
-  /** The numbers up to the first that waits are lost. */
-  #giveUp(): void {
-    const missing = this.#window.nearest();
+  /** The next so many numbers are lost: by default those up to the first that waits. */
+  #giveUp(missing = this.#window.nearest()): void {
     const first = this.#next;
     this.#advance(missing);
     this.#lose(first, missing);

@@ -23,6 +23,8 @@ export interface FeedSideStatistics {
   readonly repeated: number;
   /** Came when the number had been given up, or was from before the beginning. */
   readonly tooLate: number;
+  /** Farther from the next number than the window, as what it brought before: it is far behind, or has not begun anew yet. */
+  readonly elsewhere: number;
   /** Without a number, a count or a session that make sense. */
   readonly malformed: number;
 }
@@ -35,6 +37,7 @@ export class FeedSide {
   second = 0;
   repeated = 0;
   tooLate = 0;
+  elsewhere = 0;
   malformed = 0;
   /** Races that it won against a side that came later. */
   #leads = 0;
@@ -53,7 +56,7 @@ export class FeedSide {
   }
 
   statistics(): FeedSideStatistics {
-    const { name, received, first, filled, second, repeated, tooLate, malformed } = this;
+    const { name, received, first, filled, second, repeated, tooLate, elsewhere, malformed } = this;
     return {
       name,
       received,
@@ -64,7 +67,30 @@ export class FeedSide {
       maxLeadMs: this.#maxLeadMs,
       repeated,
       tooLate,
+      elsewhere,
       malformed,
     };
+  }
+}
+
+/** The sides of one feed, by number. */
+export class FeedSides {
+  readonly list: FeedSide[] = [];
+
+  /** The number of a new one. Throws a RangeError where there are `MAX_SIDES`. */
+  add(name: string): number {
+    if (this.list.length >= MAX_SIDES) throw new RangeError(`a feed has at most ${MAX_SIDES} sides`);
+    return this.list.push(new FeedSide(name)) - 1;
+  }
+
+  /** Throws a RangeError where there is none of that number. */
+  of(number: number): FeedSide {
+    const side = this.list[number];
+    if (side !== undefined) return side;
+    throw new RangeError(`this feed has ${this.list.length} sides, none is ${number}`);
+  }
+
+  statistics(): FeedSideStatistics[] {
+    return this.list.map((side) => side.statistics());
   }
 }

@@ -103,6 +103,15 @@ export class FeedWindow {
     this.waiting += 1;
   }
 
+  /** Puts a datagram of more numbers in the place of one that waits, which it gives back. */
+  exchange(distance: number, kept: KeptDatagram, count: number): KeptDatagram {
+    const place = this.#place(distance);
+    const before = this.#kept[place]!;
+    this.#kept[place] = kept;
+    this.#count[place] = count;
+    return before;
+  }
+
   /** Ends the waiting of the next number: its datagram, or undefined for a mark. */
   take(): KeptDatagram | undefined {
     const place = this.#head;

@@ -37,7 +37,10 @@ export interface RedundantOptions extends Omit<UdpOptions, "remote" | "interface
   readonly key?: DatagramKey;
   /** Numbers of each stream, or keys, that are remembered: a power of two, 64 to 65536. Default 1024. */
   readonly window?: number;
-  /** Senders that are told apart, 1 to 65536; the one that was silent longest is forgotten first. Default 256. */
+  /**
+   * Senders that are told apart, 1 to 65536. The one that was silent longest is forgotten first; of those that were heard once a
+   * quarter of so many are remembered where there are more. Default 256.
+   */
   readonly streams?: number;
   /** Hears of each further copy, how much later than the first it came, and over which interface. */
   readonly onDuplicate?: (lateMs: number, interfaceName: string) => void;

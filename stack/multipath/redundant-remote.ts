@@ -70,11 +70,15 @@ export class RedundantRemote {
    * Sends a copy of `payload`, or `lengthBytes` that `write` fills, over each way; returns over how many. `write` is called for
    * each copy. 0 where none could be sent, which the counters explain; the datagram then has never been.
    *
-   * @throws TypeError or RangeError for what can't be a payload or a length, and where the socket is closed.
+   * @throws TypeError or RangeError for what can't be a payload or a length, and where the socket is closed; an Error where it is
+   * called by a writer, whose own datagram is not complete.
    */
   send(payload: Uint8Array): number;
   send(lengthBytes: number, write: PayloadWriter): number;
   send(payload: Uint8Array | number, write?: PayloadWriter): number {
+    // Before anything is changed that the writer's other copies need.
+    if (this.#socket.network.outgoing.busy)
+      throw new Error("a writer can't send: its datagram is not complete");
     let lengthBytes = 0;
     if (typeof payload === "number") {
       if (typeof write !== "function") throw new TypeError("send needs a writer for that many bytes");
@@ -87,8 +91,7 @@ export class RedundantRemote {
       this.#write = undefined;
     }
     const copies = this.#sendCopies(lengthBytes + this.#parts.headerBytes);
-    if (copies > 0) this.#sent += 1;
-    else this.#unsent += 1;
+    if (copies === 0) this.#unsent += 1;
     return copies;
   }
 
@@ -128,8 +131,11 @@ export class RedundantRemote {
         }
       }
     } finally {
-      // A number that nobody was sent would look like a loss.
-      if (copies > 0) this.#sequence = (this.#sequence + 1) | 0;
+      // Also where a writer threw at a later copy. A number that nobody was sent would look like a loss.
+      if (copies > 0) {
+        this.#sequence = (this.#sequence + 1) | 0;
+        this.#sent += 1;
+      }
     }
     return copies;
   }

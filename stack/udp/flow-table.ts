@@ -6,6 +6,18 @@
  * its handler, the counters) lies in one slot, so that of 100 000 flows none costs more than one miss. The hash has a seed,
  * so that nobody can send packets that all fall into one place.
  */
+import {
+  FIRST_OWN,
+  homesOf,
+  makeSlots,
+  PORTS,
+  SLOT_SHIFT,
+  SLOT_WORDS,
+  WORD_1,
+  WORD_2,
+  WORD_3,
+  writeKey,
+} from "../transport/flow-slots.ts";
 import { hashAddress } from "../wire/address.ts";
 
 /** What the table holds: sockets, in tests anything. */
@@ -21,18 +33,11 @@ export interface Flow {
   receivedBytes: number;
 }
 
-/** Words of a slot: the five of the key, the entry, and what was counted since the last `collect`. */
-const WORD_1 = 1;
-const WORD_2 = 2;
-const WORD_3 = 3;
-const PORTS = 4;
-/** Number of the flow, and above it its tag plus one; 0 where the slot is free. */
-const ENTRY = 5;
-const DATAGRAMS = 6;
-const BYTES = 7;
-/** Two slots are a cache line of 64 bytes. */
-const SLOT_WORDS = 8;
-const SLOT_SHIFT = 3;
+/** Of a slot: number of the flow, and above it its tag plus one; 0 where the slot is free. */
+const ENTRY = FIRST_OWN;
+/** What was counted since the last `collect`. */
+const DATAGRAMS = ENTRY + 1;
+const BYTES = DATAGRAMS + 1;
 
 const NUMBER_BITS = 20;
 const NUMBER_MASK = (1 << NUMBER_BITS) - 1;
@@ -64,9 +69,6 @@ const WORD_SHIFT = 5;
 export const portsOf = (remotePort: number, localPort: number): number =>
   (remotePort << PORT_BITS) | localPort;
 
-/** A mask for the even numbers of a power of two of slots. */
-const homesOf = (slots: number): number => slots - 2;
-
 export class FlowTable<F extends Flow> {
   // A multiplication mixes a word in three cycles where a round of shifts takes seven; the factors are odd and nobody's
   // to know, so that no two keys share a home but by chance.
@@ -82,9 +84,9 @@ export class FlowTable<F extends Flow> {
   /** Numbers of `#flows` that are free again. */
   #free: number[] = [];
   #size = 0;
-  readonly #notes = new Int32Array(new ArrayBuffer(MAX_NOTED * Int32Array.BYTES_PER_ELEMENT));
+  /** What was noted, and behind it what the last `reach` read. */
+  readonly #notes = new Int32Array(new ArrayBuffer((MAX_NOTED + 1) * Int32Array.BYTES_PER_ELEMENT));
   #noted = 0;
-  #reached = 0;
   /** A bit for each local port that has a flow, and how many it has. */
   readonly #heard = new Int32Array(new ArrayBuffer(ALL_PORTS / BITS_PER_BYTE));
   readonly #flowsOfPort = new Map<number, number>();
@@ -96,13 +98,8 @@ export class FlowTable<F extends Flow> {
     this.#factor2 = factor(2);
     this.#factor3 = factor(3);
     this.#factor4 = factor(4);
-    this.#slots = new Int32Array(new ArrayBuffer(FIRST_SLOTS * SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT));
+    this.#slots = makeSlots(FIRST_SLOTS);
     this.#homes = homesOf(FIRST_SLOTS);
-  }
-
-  /** For tests: what the last `reach` read. */
-  get reached(): number {
-    return this.#reached;
   }
 
   get size(): number {
@@ -140,8 +137,8 @@ export class FlowTable<F extends Flow> {
     let sum = 0;
     for (let i = 0; i < noted; i++) sum ^= slots[notes[i]!]!;
     this.#noted = 0;
-    // Kept, or the engine would see that nobody needs the reads.
-    this.#reached = sum;
+    // Written somewhere, or the engine would see that nobody needs the reads.
+    notes[MAX_NOTED] = sum;
   }
 
   /** The flow with this remote end and these ports. Allocates nothing. */
@@ -266,13 +263,9 @@ export class FlowTable<F extends Flow> {
     return ((hash ^ (hash >>> MIX_SHIFT)) & this.#homes) << SLOT_SHIFT;
   }
 
-  #write(at: number, flow: F, entry: number): void {
+  #write(at: number, { r0, r1, r2, r3, remotePort, localPort }: F, entry: number): void {
     const slots = this.#slots;
-    slots[at] = flow.r0;
-    slots[at + WORD_1] = flow.r1;
-    slots[at + WORD_2] = flow.r2;
-    slots[at + WORD_3] = flow.r3;
-    slots[at + PORTS] = portsOf(flow.remotePort, flow.localPort);
+    writeKey(slots, at, r0, r1, r2, r3, portsOf(remotePort, localPort));
     slots[at + ENTRY] = entry;
   }
 
@@ -299,9 +292,10 @@ export class FlowTable<F extends Flow> {
 
   #grow(): void {
     const old = this.#slots;
-    const slots = new Int32Array(new ArrayBuffer(2 * old.byteLength));
+    const count = (2 * old.length) >>> SLOT_SHIFT;
+    const slots = makeSlots(count);
     this.#slots = slots;
-    this.#homes = homesOf(slots.length >>> SLOT_SHIFT);
+    this.#homes = homesOf(count);
     for (let at = 0; at < old.length; at += SLOT_WORDS) {
       const entry = old[at + ENTRY]!;
       if (entry === 0) continue;

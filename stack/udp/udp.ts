@@ -233,9 +233,15 @@ export class UdpTransport implements Transport {
   #openAt(options: CheckedUdpOptions, handler: DatagramHandler): UdpSocket {
     const socket = this.#place(options, options.port, handler);
     if (socket !== undefined) return socket;
+    const { port, remote } = options;
     const where = options.address ?? "all addresses";
+    if (remote !== undefined)
+      throw new RangeError(
+        `UDP port ${port} of ${where} is taken; to ${remote.address} port ${remote.port} there is one connected socket of a port, ` +
+          "whichever its own address: close that, take another port, or use sockets that are not connected",
+      );
     throw new RangeError(
-      `UDP port ${options.port} of ${where} is taken; close the socket that has it, or say reuse: true for both`,
+      `UDP port ${port} of ${where} is taken; close the socket that has it, or say reuse: true for both`,
     );
   }
 

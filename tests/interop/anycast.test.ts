@@ -20,6 +20,8 @@ interface Record {
   readonly pps: number;
   readonly answeredPps: number;
   readonly established: number;
+  /** Percent of the flows of each family, host by host. */
+  readonly byFamily: { readonly 4: readonly number[]; readonly 6: readonly number[] };
 }
 
 describe.skipIf(without)("anycast", () => {
@@ -48,6 +50,16 @@ describe.skipIf(without)("anycast", () => {
       const seconds = records.filter((each): each is Record => "established" in each);
       const frozenAt = records.indexOf(turns[2]!);
       const calm = seconds.filter((each) => records.indexOf(each) < frozenAt && each.answeredPps > 0);
+      // Both families are spread, and moved: of neither has a host that is gone a flow left.
+      for (const family of [4, 6] as const) {
+        const shares = seconds.map(({ byFamily }) => byFamily[family]);
+        expect(shares.some((each) => each.every((share) => share > 0))).toBe(true);
+        for (const alone of [
+          [100, 0],
+          [0, 100],
+        ])
+          expect(shares).toContainEqual(alone);
+      }
       // The daemon's sessions are the kernel's, and stay up whatever becomes of the service beside them.
       expect(calm.length).toBeGreaterThan(3);
       expect(new Set(calm.map(({ established }) => established))).toEqual(new Set([2]));
@@ -57,9 +69,9 @@ describe.skipIf(without)("anycast", () => {
   );
 
   test(
-    "Ctrl-C ends it at any time, and nothing is left",
+    "one family alone is enough, and Ctrl-C ends it at any time with nothing left",
     async () => {
-      using example = new Example("anycast", ["--json", "--flows", "16"]);
+      using example = new Example("anycast", ["--json", "--flows", "16", "--address", "fd77:9::9"]);
       await example.record("answers", (each) => (each["answeredPps"] ?? 0) > 0);
       expect(await example.end()).toBe(0);
       expect(await example.stderr).toBe("");
@@ -70,9 +82,18 @@ describe.skipIf(without)("anycast", () => {
   test(
     "says what it does not understand",
     async () => {
-      using example = new Example("anycast", ["--address", "fd77::9"]);
-      expect(await example.ended()).toBe(2);
-      expect(await example.stderr).toContain('--address is an IPv4 address, not "fd77::9"');
+      for (const [args, said] of [
+        [["--address", "here"], '--address is an IP address, not "here"'],
+        [
+          ["--address", "10.9.9.9", "--address", "10.9.9.8"],
+          "--address is one of each family at most, not 10.9.9.9 and 10.9.9.8",
+        ],
+        [["eth0"], 'takes no words, not "eth0"'],
+      ] as const) {
+        using example = new Example("anycast", args);
+        expect(await example.ended()).toBe(2);
+        expect(await example.stderr).toStartWith(said);
+      }
     },
     LIMIT_MS,
   );

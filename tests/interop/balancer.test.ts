@@ -19,26 +19,12 @@ import {
 import { Example } from "../support/example.ts";
 import { Lab, until } from "../support/lab.ts";
 import * as tools from "../support/peer-tools.ts";
-import { skipUnless, skipWithoutLab } from "../support/skip.ts";
+import { skipWithoutLab } from "../support/skip.ts";
 
 const LIMIT_MS = 120_000;
 
 const noLab = skipWithoutLab(Lab.unavailable());
 const without = (...names: string[]): boolean => noLab || tools.need(...names);
-
-/** Whether this kernel makes tunnel devices (CONFIG_NET_IPIP). */
-const hasKernelTunnels = (): boolean => {
-  if (noLab) return false;
-  using lab = Lab.create();
-  const { code, stderr } = lab.exec(
-    "b",
-    ["ip", "link", "add", "tunnel", "type", "ipip", "local", "10.77.0.2"],
-    {
-      check: false,
-    },
-  );
-  return !skipUnless(code === 0, `no ipip device on this kernel: ${stderr.trim()}`, { couldRun: false });
-};
 
 /** Waits until three pings in a row are answered: a busy machine may stand still for longer than ping waits. */
 const pinged = (bed: BalancerBed, to: string): Promise<boolean> =>
@@ -203,22 +189,6 @@ describe.skipIf(without("curl", "socat", "tshark", "tcpdump"))("tunnels", () => 
         expect(found.length).toBeGreaterThan(20);
         for (const line of found) expect(line.split(",")[0]).toBe(number!);
       }
-    },
-    LIMIT_MS,
-  );
-
-  // The kernel here may have no such devices: then the test above is what there is.
-  test.skipIf(noLab || without("curl") || !hasKernelTunnels())(
-    "end in the kernel's own tunnel device",
-    async () => {
-      await using bed = await BalancerBed.start(["--mode", "tunnel"], ({ backends }) => {
-        for (const { lab, ipv4 } of backends) {
-          lab.exec("b", ["ip", "link", "add", "tunnel", "type", "ipip", "local", ipv4, "ttl", "64"]);
-          lab.exec("b", ["ip", "link", "set", "tunnel", "up"]);
-        }
-      });
-      await serveTcp(bed, VIPS[0]);
-      await bed.finish();
     },
     LIMIT_MS,
   );

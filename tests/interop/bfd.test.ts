@@ -39,6 +39,7 @@ const lives = async (start: Starter): Promise<void> => {
   await agreeOnTimes(ends);
   for (const direction of ["out", "in"] as const) await seeCut(ends, direction);
   await obeyOperators(ends);
+  await knowTheReborn(ends);
   await ends.finish();
 };
 
@@ -54,6 +55,10 @@ const agreeOnTimes = async (ends: BfdBed): Promise<void> => {
   await peer.retime({ intervalMs: 30, multiplier: 4 });
   await ends.all("to agree on 40 ms", (one) => one.transmitMs === 40 && one.detectionMs === 160);
   await ends.peerSays("up", ({ detectionMs, intervalMs }) => detectionMs === 200 && intervalMs > 0);
+  // Each direction has times of its own: what we send goes by what they take, and back.
+  for (const session of sessions) session.update({ intervalMs: 35, minReceiveMs: 90, multiplier: 2 });
+  await ends.all("to agree on 90 ms to us", (one) => !one.polling && one.detectionMs === 360);
+  await ends.peerSays("up", ({ detectionMs }) => detectionMs === 70);
   for (const session of sessions) session.update(TIMES);
   await peer.retime(TIMES);
   await ends.all("to agree on 50 ms again", (one) => one.transmitMs === 50 && one.detectionMs === 150);
@@ -83,6 +88,9 @@ const seeCut = async (ends: BfdBed, direction: Direction): Promise<void> => {
 const obeyOperators = async (ends: BfdBed): Promise<void> => {
   await ends.peer.shut(true);
   await ends.all("to hear of the operator", ({ state }) => state === "down");
+  // An operator's hand says nothing of the path (RFC 5882 section 4.2); silence does.
+  const verdict = ends.peer.tellsOfOperators ? "unknown" : "down";
+  expect(ends.sessions.map((one) => one.verdict)).toEqual([verdict, verdict]);
   await ends.peer.shut(false);
   await ends.up();
   for (const session of ends.sessions) session.disable();
@@ -92,8 +100,72 @@ const obeyOperators = async (ends: BfdBed): Promise<void> => {
   await ends.up();
 };
 
+/** A daemon that was killed comes back with another number, and says that it is down: no detection time need pass. */
+const knowTheReborn = async (ends: BfdBed): Promise<void> => {
+  const before = ends.sessions.map((one) => one.statistics());
+  await ends.peer.restart();
+  await ends.all("to have gone down and up", (one) => {
+    const { ups, downs } = before[ends.sessions.indexOf(one)]!;
+    const now = one.statistics();
+    return now.downs > downs && now.ups > ups && one.state === "up";
+  });
+  await ends.up();
+};
+
+/** Who waits for the other's first packet, at either end (RFC 5880 section 6.1). */
+const waitForTheFirst = async (start: Starter): Promise<void> => {
+  for (const passive of ["ours", "theirs"] as const) {
+    await using bed = await ServedBed.start();
+    const ends = await BfdBed.start(
+      bed,
+      start,
+      { ...TIMES, passive: passive === "theirs" },
+      { ...TIMES, passive: passive === "ours" },
+    );
+    await ends.up();
+    await ends.finish();
+  }
+};
+
+/** Between link-local addresses, which are of one link each (RFC 5881 section 4). */
+const speakOnOneLink = async (start: Starter): Promise<void> => {
+  await using bed = await ServedBed.start();
+  const { a, b } = bed.lab;
+  const linkLocal = (): string | undefined =>
+    /inet6 (fe80::[0-9a-f:]+)\/64 scope link(?! tentative)/.exec(
+      bed.sh("a", [`ip -6 addr show dev ${a.name} scope link`]),
+    )?.[1];
+  await until("the kernel to have a link-local address", () => linkLocal() !== undefined);
+  bed.join({ addresses: [`${b.ipv4}/24`], dad: false });
+  const ours = (): string | undefined => {
+    for (const { address } of bed.host.interfaces[0]!.addresses.values())
+      if (address.linkLocal) return String(address);
+  };
+  await until("a link-local address of ours", () => ours() !== undefined);
+  const ends = [{ local: linkLocal()!, peer: ours()! }];
+  const protocol = new Bfd(bed.host);
+  const session = protocol.session({
+    peer: linkLocal()!,
+    interface: bed.host.interfaces[0]!.name,
+    ...TIMES,
+    echoMs: 50,
+    reflectEchoMs: 50,
+    strict: true,
+  });
+  expect(session.verdict).toBe("down");
+  const peer = await start(bed, ends, TIMES);
+  await until("the session to be up", () => session.state === "up", PATIENCE_MS);
+  await until("its poll to be answered", () => !session.polling && session.detectionMs === 150, PATIENCE_MS);
+  expect(session.verdict).toBe("up");
+  await peer.end();
+  protocol.close();
+  await bed.finish();
+};
+
 describe.skipIf(noFrr())("with FRR's bfdd", () => {
   test("a session lives its life", () => lives(startFrr), LIMIT_MS);
+  test("either end may wait for the other's first packet", () => waitForTheFirst(startFrr), LIMIT_MS);
+  test("a session is strict, between link-local addresses", () => speakOnOneLink(startFrr), LIMIT_MS);
 
   test(
     "echoes of both ends come back by way of the other's forwarding",
@@ -176,6 +248,29 @@ describe.skipIf(noFrr())("beside the kernel", () => {
 
 describe.skipIf(without("bird", "birdc"))("with BIRD", () => {
   test("a session lives its life", () => lives(startBird), LIMIT_MS);
+  test("either end may wait for the other's first packet", () => waitForTheFirst(startBird), LIMIT_MS);
+  test("a session is strict, between link-local addresses", () => speakOnOneLink(startBird), LIMIT_MS);
+
+  test(
+    "neither end believes the other by another key, or by none",
+    async () => {
+      for (const authentication of [{ kind: "sha1", key: "open barley" } as const, undefined]) {
+        await using bed = await ServedBed.start();
+        const ends = await BfdBed.start(
+          bed,
+          startBird,
+          { ...TIMES, authentication: { kind: "keyed sha1", key: "open sesame" } },
+          { ...TIMES, ...(authentication === undefined ? {} : { authentication }) },
+        );
+        await ends.all("to refuse packets", (one) => one.statistics().unproven > 3);
+        for (const one of ends.sessions)
+          expect([one.state, one.remoteState, one.statistics().received]).toEqual(["down", "down", 0]);
+        await ends.peerSays("down");
+        await ends.finish();
+      }
+    },
+    LIMIT_MS,
+  );
 
   for (const [kind, theirs] of [
     ["password", "simple"],

@@ -23,7 +23,7 @@ describe.each(KINDS)("a world of $what", ({ what, seeds, run, explain }) => {
 
   test("was not empty", () => {
     expect(all.seeds).toBe(seeds);
-    expect(all.frames).toBeGreaterThan(5000 * seeds);
+    expect(all.frames).toBeGreaterThan(4000 * seeds);
     expect(all.questions).toBeGreaterThan(500 * seeds);
     // Most of the time something has just broken, and nobody can know of it yet.
     expect(all.required).toBeGreaterThan(100 * seeds);

@@ -1,7 +1,7 @@
 /**
  * What a failed world tells: the seed, what was wrong, the last things that happened, and the command that repeats it.
  */
-import { simulate, type Outcome } from "./simulate.ts";
+import { type HostsOutcome, simulate } from "./simulate.ts";
 
 const SHOWN_LINES = 60;
 const SHOWN_COMPLAINTS = 5;
@@ -33,7 +33,7 @@ export class Tally {
   collisions = 0;
   readonly failed: number[] = [];
 
-  add({ seed, frames, datagrams, collisions, complaints }: Outcome): void {
+  add({ seed, frames, datagrams, collisions, complaints }: HostsOutcome): void {
     this.seeds += 1;
     this.frames += frames;
     this.datagrams += datagrams;

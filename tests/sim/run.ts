@@ -1,6 +1,7 @@
 /**
  * Runs any number of seeds, each as a world of hosts, of networks between two hosts, and of one link:
- * `bun run tests/sim/run.ts [SEEDS [FIRST]]`. Ends with 1 where one failed.
+ * `bun run tests/sim/run.ts [SEEDS [FIRST [JOBS]]]`. Ends with 1 where one failed. With JOBS, as many processes
+ * each take a part of the seeds.
  */
 import { explainLink, explainPaths, LifeTally } from "./paths/report.ts";
 import { simulateLink, simulatePaths } from "./paths/simulate.ts";
@@ -11,10 +12,23 @@ const DEFAULT_SEEDS = 1000;
 const MOST_EXPLAINED = 3;
 const TELL_EVERY_MS = 10_000;
 
-const [seeds = DEFAULT_SEEDS, first = 1] = process.argv.slice(2).map(Number);
-if (!(Number.isSafeInteger(seeds) && seeds > 0 && Number.isSafeInteger(first))) {
-  console.error("usage: bun run tests/sim/run.ts [SEEDS [FIRST]]");
+const [seeds = DEFAULT_SEEDS, first = 1, jobs = 1] = process.argv.slice(2).map(Number);
+if (!([seeds, first, jobs].every(Number.isSafeInteger) && seeds > 0 && jobs > 0)) {
+  console.error("usage: bun run tests/sim/run.ts [SEEDS [FIRST [JOBS]]]");
   process.exit(2);
+}
+if (jobs > 1) process.exit(await divide(seeds, first, jobs));
+
+/** Has a process each run a part of the seeds; 1 where one of them failed. */
+async function divide(count: number, from: number, processes: number): Promise<0 | 1> {
+  const share = Math.ceil(count / processes);
+  const running: Promise<number>[] = [];
+  for (let start = 0; start < count; start += share) {
+    const own = [Math.min(share, count - start), from + start].map(String);
+    const command = [process.execPath, "run", import.meta.path, ...own];
+    running.push(Bun.spawn(command, { stdout: "inherit", stderr: "inherit" }).exited);
+  }
+  return (await Promise.all(running)).every((code) => code === 0) ? 0 : 1;
 }
 
 const hosts = new Tally();

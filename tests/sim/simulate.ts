@@ -5,24 +5,15 @@ import { below, seededRandom } from "../../stack/device/random.ts";
 import { act, heal } from "./actions.ts";
 import { checkAlways, checkOver, checkQuiet, isQuiet } from "./invariants.ts";
 import { KIND } from "./ledger.ts";
+import { liveThrough, type Outcome } from "./outcome.ts";
 import { planOf, type Plan } from "./plan.ts";
 import { SERVICE, type Station } from "./station.ts";
 import { World } from "./world.ts";
 
-export interface Outcome {
-  readonly seed: number;
+export interface HostsOutcome extends Outcome {
   readonly plan: Plan;
-  /** What was wrong; empty where nothing was. */
-  readonly complaints: readonly string[];
-  /** The last lines of the trace, where they were wanted. */
-  readonly lines: readonly string[];
-  /** Over every frame and its time. */
-  readonly hash: number;
-  readonly frames: number;
   readonly datagrams: number;
   readonly collisions: number;
-  /** Virtual time that passed. */
-  readonly ms: number;
 }
 
 /** Longest pause between two things that happen, in ms. */
@@ -37,22 +28,14 @@ const QUIET_EVERY_MS = 50;
 const CHECK_EVERY = 8;
 
 /** Runs the world of `seed`. Never throws for what is wrong in it. */
-export const simulate = (seed: number, keepsTrace = false): Outcome => {
+export const simulate = (seed: number, keepsTrace = false): HostsOutcome => {
   const random = seededRandom(seed);
   const plan = planOf(seed, random);
   const world = new World(plan, random, keepsTrace);
-  const { trace } = world;
-  try {
-    for (const phase of [live, resume, rest, end]) {
-      phase(world);
-      if (trace.complaints.length > 0) break;
-    }
-  } catch (error) {
-    trace.complain(`thrown: ${(error as Error)?.stack ?? String(error)}`);
-  }
-  const { hash, frames, complaints, lines } = trace;
+  const phases = [live, resume, rest, end].map((phase) => () => phase(world));
+  const outcome = liveThrough(seed, world.trace, () => world.now, phases);
   const { arrived: datagrams, collisions } = world.ledger;
-  return { seed, plan, complaints, lines, hash, frames, datagrams, collisions, ms: world.now };
+  return { ...outcome, plan, datagrams, collisions };
 };
 
 const live = (world: World): void => {

@@ -2,17 +2,11 @@
  * What is asked of every kind of simulated world: no seed breaks a promise, and the same seed goes the same way.
  */
 import { expect, test } from "bun:test";
+import type { Outcome } from "./outcome.ts";
 
 /** Of one test; ten times what it takes. */
 const PATIENCE_MS = 60_000;
 const FIRST = 1;
-
-interface Outcome {
-  readonly complaints: readonly string[];
-  readonly hash: number;
-  readonly frames: number;
-  readonly ms: number;
-}
 
 /** A kind of world, and how much of it is tried. */
 export interface Worlds<O extends Outcome> {

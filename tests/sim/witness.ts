@@ -56,6 +56,9 @@ export class Trace {
   readonly complaints: string[] = [];
   readonly #now: () => number;
   readonly #keeps: boolean;
+  /** The moment of the last frame, and its hash. */
+  #stampedMs = NaN;
+  #stamp = 0;
 
   constructor(now: () => number, keeps: boolean) {
     this.#now = now;
@@ -66,7 +69,18 @@ export class Trace {
   frame(mark: string, view: DataView, at: number, head: number, lengthBytes: number): void {
     this.frames += 1;
     const bytes = new Uint8Array(view.buffer, view.byteOffset + at, head);
-    this.hash = Bun.hash.xxHash32(bytes, this.hash ^ Bun.hash.xxHash32(`${this.#now()} ${lengthBytes}`));
+    const now = this.#now();
+    if (now !== this.#stampedMs) {
+      // Many frames belong to one moment.
+      this.#stampedMs = now;
+      this.#stamp = Bun.hash.xxHash32(String(now));
+    }
+    this.hash = Bun.hash.xxHash32(bytes, this.hash ^ this.#stamp ^ lengthBytes);
+    if (this.#keeps) this.say(`${mark} ${describe(view, at, head)}`);
+  }
+
+  /** Shows a frame's first chunk that came from somebody whose frames are taken in where they are sent. */
+  heard(mark: string, view: DataView, at: number, head: number): void {
     if (this.#keeps) this.say(`${mark} ${describe(view, at, head)}`);
   }
 

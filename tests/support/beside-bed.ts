@@ -12,8 +12,9 @@ import {
   type XdpDevice,
 } from "../../index.ts";
 import type { End } from "../../examples/lab.ts";
-import { Lab, type LabOptions, type Side, until } from "./lab.ts";
-import { settleAccounts } from "./stream.ts";
+import { judge, tearDown, type VerdictOptions } from "./bed-verdict.ts";
+import { Lab, type LabOptions, type Side } from "./lab.ts";
+import { WireCapture } from "./wire-capture.ts";
 
 export interface BesideBedOptions {
   readonly lab?: LabOptions;
@@ -23,7 +24,6 @@ export interface BesideBedOptions {
   readonly prepare?: (lab: Lab) => void;
 }
 
-const LIMIT_MS = 10_000;
 /** Above what an answer takes on an emulated processor. */
 const ANSWER_S = 5;
 
@@ -35,13 +35,15 @@ export class BesideBed {
   /** One for each of the lab's pairs. */
   readonly devices: readonly XdpDevice[];
   readonly interfaces: readonly Interface[];
-  readonly #errors: unknown[];
+  readonly errors: unknown[];
+  readonly captures: WireCapture[] = [];
+  #verdict: VerdictOptions = {};
   #open = true;
 
   private constructor(lab: Lab, options: BesideBedOptions) {
     this.lab = lab;
     const errors: unknown[] = [];
-    this.#errors = errors;
+    this.errors = errors;
     this.loop = new Loop({ onError: (error) => void errors.push(error) });
     this.host = new Host({ loop: this.loop, ...options.host });
     this.devices = (lab.middle === undefined ? lab.pairs.map(({ b }) => b) : [lab.b]).map((end) =>
@@ -59,6 +61,15 @@ export class BesideBed {
     } catch (error) {
       lab.close();
       throw error;
+    }
+  }
+
+  /** Captures what side b sends on each cable from now on, ours and the kernel's, for the verdict. */
+  async capture(options: VerdictOptions = {}): Promise<void> {
+    this.#verdict = options;
+    for (const { a, b } of this.lab.pairs) {
+      const filter = `ether src ${b.mac}`;
+      this.captures.push(await WireCapture.start(this.lab, "a", { interface: a.name, filter }));
     }
   }
 
@@ -123,23 +134,14 @@ export class BesideBed {
     return found;
   }
 
-  /** Ends it, and throws where accounts or handlers say that something was wrong. */
-  async end(): Promise<void> {
-    if (!this.#open) return;
+  /** Ends it, and throws where accounts, handlers or tshark say that something was wrong. Returns how many frames that has seen. */
+  async end(): Promise<number> {
+    if (!this.#open) return 0;
     this.#open = false;
     try {
-      this.host.close();
-      for (const device of this.devices) {
-        if (!device.open) continue;
-        await until("all to be sent", () => device.umem.accounts().tx === 0, LIMIT_MS);
-        settleAccounts(device);
-      }
-      if (this.#errors.length > 0) throw new Error(`handlers threw: ${this.#errors.map(String).join("; ")}`);
+      return await judge(this, this.#verdict);
     } finally {
-      this.loop.close();
-      this.host.close();
-      for (const device of this.devices) device.close();
-      this.lab.close();
+      tearDown(this);
     }
   }
 }

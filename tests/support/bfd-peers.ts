@@ -2,7 +2,7 @@
  * Other people's BFD at the far end of a bed's link: FRR's bfdd and BIRD, each with configuration, sockets and files of its own,
  * and what an operator does to them. Nothing here blocks the loop, whose sessions are counted in milliseconds.
  */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Daemon, end, startDaemon } from "./daemon.ts";
 import { until } from "./lab.ts";
@@ -23,12 +23,16 @@ export interface PeerTimes {
 
 export interface BfdPeer {
   readonly name: string;
+  /** It says so when an operator takes its sessions down; BIRD 2.0 falls silent. */
+  readonly tellsOfOperators: boolean;
   /** Its session with `address`; undefined where it has none. */
   status(address: string): Promise<PeerStatus | undefined>;
   /** Changes the times of its sessions while they run. */
   retime(times: PeerTimes): Promise<void>;
   /** Takes its sessions down as an operator does, or lets them come up again. */
   shut(down: boolean): Promise<void>;
+  /** Dies without a word, and comes back as who knows nobody. */
+  restart(): Promise<void>;
   end(): Promise<void>;
 }
 
@@ -49,6 +53,8 @@ export type Home = Pick<ServedBed, "lab" | "folder" | "file">;
 export interface PeerOptions extends PeerTimes {
   /** FRR: sends echoes, and has its kernel forward ours. */
   readonly echoMs?: number;
+  /** Waits for our first packet (RFC 5880 section 6.1). */
+  readonly passive?: boolean;
   /** BIRD: every packet is signed. */
   readonly authentication?: { readonly kind: string; readonly key: string };
 }
@@ -86,16 +92,28 @@ interface FrrSession {
 
 class Frr implements FrrPeer {
   readonly name = "bfdd";
+  readonly tellsOfOperators = true;
   readonly #bed: Home;
   readonly #folder: string;
   readonly #ends: readonly Ends[];
-  readonly #daemons: readonly Daemon[];
+  readonly #zebra: Daemon;
+  readonly #start: () => Promise<Daemon>;
+  #bfdd: Daemon;
 
-  constructor(bed: Home, folder: string, ends: readonly Ends[], daemons: readonly Daemon[]) {
+  constructor(
+    bed: Home,
+    folder: string,
+    ends: readonly Ends[],
+    zebra: Daemon,
+    bfdd: Daemon,
+    start: () => Promise<Daemon>,
+  ) {
     this.#bed = bed;
     this.#folder = folder;
     this.#ends = ends;
-    this.#daemons = daemons;
+    this.#zebra = zebra;
+    this.#bfdd = bfdd;
+    this.#start = start;
   }
 
   async shell(...commands: readonly string[]): Promise<string> {
@@ -127,8 +145,15 @@ class Frr implements FrrPeer {
     await this.#configure(down ? "shutdown" : "no shutdown");
   }
 
+  async restart(): Promise<void> {
+    await end(this.#bfdd, "SIGKILL");
+    rmSync(join(this.#folder, BFDD_SOCKET));
+    this.#bfdd = await this.#start();
+  }
+
   async end(): Promise<void> {
-    for (const daemon of this.#daemons) await end(daemon);
+    await end(this.#bfdd);
+    await end(this.#zebra);
   }
 
   async #configure(...lines: readonly string[]): Promise<void> {
@@ -140,7 +165,7 @@ class Frr implements FrrPeer {
 
   /** Its configuration; for `startFrr`. */
   static lines(bed: Home, ends: readonly Ends[], options: PeerOptions): string[] {
-    const { intervalMs, multiplier, echoMs } = options;
+    const { intervalMs, multiplier, echoMs, passive = false } = options;
     return [
       "bfd",
       ...ends.flatMap((one) => [
@@ -151,6 +176,7 @@ class Frr implements FrrPeer {
         ...(echoMs === undefined
           ? []
           : [`  echo receive-interval ${echoMs}`, `  echo transmit-interval ${echoMs}`, "  echo-mode"]),
+        ...(passive ? ["  passive-mode"] : []),
         "  no shutdown",
         " exit",
       ]),
@@ -158,6 +184,9 @@ class Frr implements FrrPeer {
     ];
   }
 }
+
+/** Where its shell finds it. */
+const BFDD_SOCKET = "bfdd.vty";
 
 const frrPeer = (bed: Home, { peer, local }: Ends): string =>
   `peer ${peer} local-address ${local} interface ${bed.lab.a.name}`;
@@ -188,9 +217,12 @@ export const startFrr = async (bed: Home, ends: readonly Ends[], options: PeerOp
   await Bun.$`chown -R frr:frr ${folder}`.quiet();
   const zebra = await startDaemon(bed, "a", zebraWords, () => true);
   await until("zebra to listen", isThere("zserv.api"), PATIENCE_MS);
-  const bfdd = await startDaemon(bed, "a", bfddWords, () => true);
-  await until("bfdd to listen", isThere("bfdd.vty"), PATIENCE_MS);
-  return new Frr(bed, folder, ends, [bfdd, zebra]);
+  const start = async (): Promise<Daemon> => {
+    const bfdd = await startDaemon(bed, "a", bfddWords, () => true);
+    await until("bfdd to listen", isThere(BFDD_SOCKET), PATIENCE_MS);
+    return bfdd;
+  };
+  return new Frr(bed, folder, ends, zebra, await start(), start);
 };
 
 const BIRD_STATES: Readonly<Record<string, PeerStatus["state"]>> = {
@@ -203,18 +235,28 @@ const MS_PER_SECOND = 1000;
 
 class Bird implements BfdPeer {
   readonly name = "bird";
+  readonly tellsOfOperators = false;
   readonly #bed: Home;
   readonly #socket: string;
   readonly #ends: readonly Ends[];
-  readonly #daemon: Daemon;
+  readonly #start: () => Promise<Daemon>;
+  #daemon: Daemon;
   #options: PeerOptions;
 
-  constructor(bed: Home, socket: string, ends: readonly Ends[], options: PeerOptions, daemon: Daemon) {
+  constructor(
+    bed: Home,
+    socket: string,
+    ends: readonly Ends[],
+    options: PeerOptions,
+    daemon: Daemon,
+    start: () => Promise<Daemon>,
+  ) {
     this.#bed = bed;
     this.#socket = socket;
     this.#ends = ends;
     this.#options = options;
     this.#daemon = daemon;
+    this.#start = start;
   }
 
   async status(address: string): Promise<PeerStatus | undefined> {
@@ -236,6 +278,11 @@ class Bird implements BfdPeer {
     await this.#control(down ? "disable" : "enable", "bfd1");
   }
 
+  async restart(): Promise<void> {
+    await end(this.#daemon, "SIGKILL");
+    this.#daemon = await this.#start();
+  }
+
   async end(): Promise<void> {
     await end(this.#daemon);
   }
@@ -245,7 +292,7 @@ class Bird implements BfdPeer {
   }
 
   static text(bed: Home, ends: readonly Ends[], options: PeerOptions): string {
-    const { intervalMs, multiplier, authentication } = options;
+    const { intervalMs, multiplier, authentication, passive = false } = options;
     const { name } = bed.lab.a;
     return [
       "log stderr all;",
@@ -253,7 +300,7 @@ class Bird implements BfdPeer {
       "protocol device {}",
       "protocol bfd bfd1 {",
       ` interface "${name}" {`,
-      `  interval ${intervalMs} ms; multiplier ${multiplier};`,
+      `  interval ${intervalMs} ms; multiplier ${multiplier}; passive ${passive ? "yes" : "no"};`,
       ...(authentication === undefined
         ? []
         : [`  authentication ${authentication.kind}; password "${authentication.key}";`]),
@@ -270,6 +317,6 @@ export const startBird = async (bed: Home, ends: readonly Ends[], options: PeerO
   const file = bed.file("bird.conf", Bird.text(bed, ends, options));
   const socket = join(bed.folder, "bird.ctl");
   const words = ["bird", "-f", "-c", file, "-s", socket, "-P", join(bed.folder, "bird.pid")];
-  const daemon = await startDaemon(bed, "a", words, (said) => said.includes("Started"));
-  return new Bird(bed, socket, ends, options, daemon);
+  const start = (): Promise<Daemon> => startDaemon(bed, "a", words, (said) => said.includes("Started"));
+  return new Bird(bed, socket, ends, options, await start(), start);
 };

@@ -15,11 +15,11 @@ import {
   Loop,
   type XdpDevice,
 } from "../../index.ts";
-import { Lab, type LabOptions, type Side, until } from "./lab.ts";
+import { judge, silencing, tearDown } from "./bed-verdict.ts";
+import { Lab, type LabOptions, type Side } from "./lab.ts";
 import type { Place } from "./peer-tools.ts";
-import { settleAccounts } from "./stream.ts";
 import { TagRelay } from "./tag-relay.ts";
-import { dissect, type Finding, tell, WireCapture } from "./wire-capture.ts";
+import { type Finding, WireCapture } from "./wire-capture.ts";
 
 export interface HostBedOptions {
   /** The lab's. `offloads: false` has the kernel complete its checksums; with true they arrive half done. */
@@ -42,7 +42,6 @@ export interface HostBedOptions {
 
 /** The protocols of an ICMP error with the packet that it quotes. */
 const QUOTES = /^eth:ethertype:(vlan:ethertype:)?ipv?6?:icmp(v6)?:ip/;
-const LIMIT_MS = 10_000;
 
 /** True for what is wrong with a packet that the frame only quotes: it was the sender's. */
 export const isQuoted = ({ info }: Finding): boolean => QUOTES.test(info);
@@ -59,8 +58,8 @@ export class HostBed {
   readonly host: Host;
   readonly eth: Interface;
   readonly #options: HostBedOptions;
-  readonly #errors: unknown[];
-  readonly #capture: WireCapture;
+  readonly errors: unknown[];
+  readonly captures: readonly WireCapture[];
   readonly #relay: TagRelay | undefined;
   /** What came while the device was being attached. */
   readonly #noSocket: number;
@@ -70,9 +69,9 @@ export class HostBed {
     const { b } = lab;
     this.#options = options;
     this.lab = lab;
-    this.#capture = capture;
+    this.captures = [capture];
     const errors: unknown[] = [];
-    this.#errors = errors;
+    this.errors = errors;
     this.loop = new Loop({ onError: (error) => void errors.push(error) });
     this.#relay = options.vlan === undefined ? undefined : new TagRelay(lab, this.loop, options.vlan);
     this.device = attach(b.name, { namespace: lab.namespace("b"), ...options.attach });
@@ -94,7 +93,7 @@ export class HostBed {
     let capture: WireCapture | undefined;
     try {
       options.prepare?.(lab);
-      silence(lab);
+      lab.exec("b", ["sh", "-c", silencing(lab.b.name)]);
       const { side, name } = capturedAt(lab, options);
       capture = await WireCapture.start(lab, side, {
         interface: name,
@@ -106,6 +105,10 @@ export class HostBed {
       lab.close();
       throw error;
     }
+  }
+
+  get devices(): readonly XdpDevice[] {
+    return [this.device];
   }
 
   /** Where the peers run. */
@@ -138,36 +141,24 @@ export class HostBed {
     try {
       return await this.#judge();
     } finally {
-      this.loop.close();
-      this.host.close();
-      this.device.close();
       this.#relay?.close();
-      this.#capture.close();
-      this.lab.close();
+      tearDown(this);
     }
   }
 
   async #judge(): Promise<number> {
-    this.host.close();
-    await until(
-      "what was sent to be taken by the kernel",
-      () => this.device.umem.accounts().tx === 0,
-      LIMIT_MS,
-    );
-    const file = await this.#capture.stop();
+    const frames = await judge(this, {
+      mac: this.lab.b.mac,
+      dataPorts: this.#options.dataPorts ?? [],
+      isForgiven: (finding) => this.#isForgiven(finding),
+    });
     const { txPackets, txDropped, program } = this.device.statistics();
-    this.loop.close();
-    settleAccounts(this.device);
-    if (this.#errors.length > 0) throw new Error(`handlers threw: ${this.#errors.map(String).join("; ")}`);
     if (program.noSocket > this.#noSocket)
       throw new Error(`${program.noSocket - this.#noSocket} frames found no socket`);
     this.#relay?.check();
-    const dissection = await dissect(file, { mac: this.lab.b.mac, dataPorts: this.#options.dataPorts ?? [] });
-    const findings = dissection.findings.filter((finding) => !this.#isForgiven(finding));
-    if (findings.length > 0) throw new Error(`tshark says:\n${tell({ ...dissection, findings })}`);
-    if (txDropped > 0 || dissection.frames !== txPackets)
-      throw new Error(`${txPackets} frames sent, ${txDropped} dropped, ${dissection.frames} arrived`);
-    return dissection.frames;
+    if (txDropped > 0 || frames !== txPackets)
+      throw new Error(`${txPackets} frames sent, ${txDropped} dropped, ${frames} arrived`);
+    return frames;
   }
 
   #isForgiven(finding: Finding): boolean {
@@ -175,13 +166,6 @@ export class HostBed {
     return (lab?.offloads !== false && isUnfinished(finding)) || forgive?.(finding) === true;
   }
 }
-
-/** The kernel at b answers to nothing and says nothing: its addresses are the host's. */
-const silence = (lab: Lab): void => {
-  const { name } = lab.b;
-  const noIpv6 = `echo 1 > /proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
-  lab.exec("b", ["sh", "-c", `ip addr flush dev ${name}; [ ! -d /proc/sys/net/ipv6 ] || ${noIpv6}`]);
-};
 
 /** The other end of the host's cable, or where the switch has taken off the tags. */
 const capturedAt = (lab: Lab, { vlan }: HostBedOptions): { readonly side: Side; readonly name: string } =>

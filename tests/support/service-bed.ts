@@ -14,10 +14,10 @@ import {
   Loop,
   type XdpDevice,
 } from "../../index.ts";
+import { judge, silencing, tearDown } from "./bed-verdict.ts";
 import { Lab, until } from "./lab.ts";
 import type { Place } from "./peer-tools.ts";
-import { settleAccounts } from "./stream.ts";
-import { dissect, tell, WireCapture } from "./wire-capture.ts";
+import { WireCapture } from "./wire-capture.ts";
 
 export const BRIDGE = "br0";
 export const STATION = { 4: "10.77.0.1", 6: "fd77::1" } as const;
@@ -47,17 +47,17 @@ export class ServiceBed {
   readonly host: Host;
   readonly legs: Leg[];
   readonly events: HostEvent[] = [];
-  readonly #errors: unknown[] = [];
-  readonly #capture: WireCapture;
+  readonly errors: unknown[] = [];
+  readonly captures: readonly WireCapture[];
   readonly #dataPorts: readonly number[];
   readonly #join: JoinOptions;
   #open = true;
 
   private constructor(lab: Lab, capture: WireCapture, options: ServiceBedOptions) {
     this.lab = lab;
-    this.#capture = capture;
+    this.captures = [capture];
     this.#dataPorts = options.dataPorts ?? [];
-    this.loop = new Loop({ onError: (error) => void this.#errors.push(error) });
+    this.loop = new Loop({ onError: (error) => void this.errors.push(error) });
     this.host = new Host({ loop: this.loop, ...options.host });
     this.host.on((event) => void this.events.push(event));
     this.#join = options.join ?? {};
@@ -74,7 +74,7 @@ export class ServiceBed {
     let capture: WireCapture | undefined;
     try {
       lab.exec("a", ["sh", "-ec", bridgeScript(lab)]);
-      lab.exec("b", ["sh", "-ec", lab.pairs.map(({ b }) => silence(b.name)).join("\n")]);
+      lab.exec("b", ["sh", "-ec", lab.pairs.map(({ b }) => silencing(b.name)).join("\n")]);
       const ours = lab.pairs.map(({ b }) => `ether src ${b.mac}`).join(" or ");
       capture = await WireCapture.start(lab, "a", { interface: BRIDGE, filter: ours });
       return new ServiceBed(lab, capture, options);
@@ -83,6 +83,10 @@ export class ServiceBed {
       lab.close();
       throw error;
     }
+  }
+
+  get devices(): readonly XdpDevice[] {
+    return this.legs.map(({ device }) => device);
   }
 
   /** Where the station's programs run. */
@@ -137,27 +141,10 @@ export class ServiceBed {
     if (!this.#open) return 0;
     this.#open = false;
     try {
-      return await this.#judge();
+      return await judge(this, { dataPorts: this.#dataPorts, except: MOVED });
     } finally {
-      this.loop.close();
-      this.host.close();
-      for (const { device } of this.legs) device.close();
-      this.#capture.close();
-      this.lab.close();
+      tearDown(this);
     }
-  }
-
-  async #judge(): Promise<number> {
-    this.host.close();
-    const devices = this.legs.map(({ device }) => device);
-    await until("all to be sent", () => devices.every(({ umem }) => umem.accounts().tx === 0), LIMIT_MS);
-    const file = await this.#capture.stop();
-    this.loop.close();
-    settleAccounts(...devices);
-    if (this.#errors.length > 0) throw new Error(`handlers threw: ${this.#errors.map(String).join("; ")}`);
-    const dissection = await dissect(file, { dataPorts: this.#dataPorts, except: MOVED });
-    if (dissection.findings.length > 0) throw new Error(`tshark says:\n${tell(dissection)}`);
-    return dissection.frames;
   }
 
   /** The first leg has 10.77.0.11 and fd77::11, the second 10.77.0.12 and fd77::12. */
@@ -171,14 +158,11 @@ export class ServiceBed {
   }
 }
 
-const silence = (name: string): string =>
-  `ip addr flush dev ${name}; [ ! -d /proc/sys/net/ipv6 ] || echo 1 > /proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
-
 /** The station's interface is the bridge itself; it reaches what is not in its network on the link too. */
 const bridgeScript = (lab: Lab): string =>
   [
     `ip link add ${BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
-    ...lab.pairs.flatMap(({ a }) => [silence(a.name), `ip link set ${a.name} master ${BRIDGE}`]),
+    ...lab.pairs.flatMap(({ a }) => [silencing(a.name), `ip link set ${a.name} master ${BRIDGE}`]),
     `ip addr add ${STATION[4]}/24 dev ${BRIDGE}`,
     `ip addr add ${STATION[6]}/64 dev ${BRIDGE} nodad`,
     `ip link set ${BRIDGE} up`,

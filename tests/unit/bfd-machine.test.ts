@@ -74,6 +74,14 @@ describe("a packet that is taken", () => {
     expect(machine.intervals.detectMs).toBe(200);
     expect(machine.intervals.transmitMs).toBe(2000);
     expect(bench.take().map(({ yourDiscriminator }) => yourDiscriminator)).toEqual([77]);
+    // Another number is news by itself.
+    bench.hear({ state: INIT, myDiscriminator: 78 });
+    bench.hear({ state: UP, myDiscriminator: 78, final: true });
+    bench.take();
+    bench.hear({ state: UP, myDiscriminator: 79 });
+    expect(bench.take().map(({ yourDiscriminator, state }) => [yourDiscriminator, state])).toEqual([
+      [79, UP],
+    ]);
   });
 
   test("is answered at once where it polls, whatever else, and the answer does not poll", () => {
@@ -179,6 +187,24 @@ describe("silence", () => {
     bench.machine.echoReturned(bench.echoes.at(-1)!.sequence, bench.nowMs + 1);
     bench.run(59);
     expect(bench.machine.state).toBe(UP);
+  });
+
+  test("is measured by what the peer said last, from that packet on", () => {
+    const bench = Bench.up();
+    for (const [detectMultiplier, desiredMinTxUs, detectMs] of [
+      [5, 10_000, 50],
+      [2, 10_000, 20],
+      [2, 100_000, 200],
+      [255, 0, 2550],
+      [1, 10_000, 10],
+    ] as const) {
+      bench.hear({ state: UP, detectMultiplier, desiredMinTxUs });
+      expect(bench.machine.intervals.detectMs).toBe(detectMs);
+      bench.run(detectMs - 0.1);
+      expect(bench.machine.state).toBe(UP);
+    }
+    bench.run(0.2);
+    expect(bench.machine.state).toBe(DOWN);
   });
 
   test("is measured by the slower of what we take and what the peer sends (section 6.8.4)", () => {
@@ -442,6 +468,18 @@ describe("echoes", () => {
     expectGaps(bench.echoes, 15, 20);
     expect(bench.take().every(({ requiredMinRxUs }) => requiredMinRxUs === 1_000_000)).toBe(true);
     expect(bench.machine.rttMs).toBeLessThanOrEqual(5);
+  });
+
+  test("are never later than nine tenths where one missing ends the session", () => {
+    const bench = Bench.up({ echoMs: 20, multiplier: 1 }, echoing);
+    for (let i = 0; i < 400; i++) {
+      const before = bench.echoes.length;
+      bench.run(1);
+      returnAll(bench, before);
+      if (i % 5 === 0) bench.hear({ state: UP, ...echoing });
+    }
+    expect(bench.machine.state).toBe(UP);
+    expectGaps(bench.echoes, 15, 18);
   });
 
   test("that stay out end the session", () => {

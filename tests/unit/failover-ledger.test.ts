@@ -1,8 +1,8 @@
 /** What the failover example counts: each question answered, lost, answered twice or overtaken, and the gaps of each flow. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { GAP_BOUNDS_MS, Ledger } from "../../examples/failover/ledger.ts";
-import { rowOf } from "../../examples/failover/picture.ts";
+import { GAP_BOUNDS_MS, Ledger, type Trace } from "../../examples/failover/ledger.ts";
+import { picture } from "../../examples/failover/picture.ts";
 
 const PATIENCE_MS = 500;
 
@@ -26,11 +26,24 @@ test("a question is lost when its time is up, and not before; a late answer find
   const number = ledger.ask(0, 0);
   expect(ledger.figures(PATIENCE_MS).lost).toBe(0);
   expect(ledger.figures(PATIENCE_MS + 1)).toMatchObject({ lost: 1, answered: 0 });
-  expect(ledger.trace(PATIENCE_MS)).toEqual([]);
-  expect(ledger.trace(PATIENCE_MS + 1)).toEqual([-1]);
-  ledger.answer(number, 0, 0, PATIENCE_MS + 2);
+  expect(ledger.trace(PATIENCE_MS).delaysMs).toEqual([]);
+  expect(ledger.trace(PATIENCE_MS + 1)).toEqual({ askedMs: [0], delaysMs: [-1], heardOn: [0] });
+  ledger.answer(number, 0, 3, PATIENCE_MS + 2);
   expect(ledger.figures(PATIENCE_MS + 2)).toMatchObject({ lost: 0, answered: 1 });
-  expect(ledger.trace(PATIENCE_MS + 2)).toEqual([PATIENCE_MS + 2]);
+  expect(ledger.trace(PATIENCE_MS + 2)).toEqual({
+    askedMs: [0],
+    delaysMs: [PATIENCE_MS + 2],
+    heardOn: [3],
+  });
+});
+
+test("a trace ends where it is not known yet what becomes of a question", () => {
+  const ledger = new Ledger(1, 0);
+  const [a, , c] = [ledger.ask(0, 0), ledger.ask(0, 1), ledger.ask(0, 2)];
+  ledger.answer(a, 0, 2, 1);
+  ledger.answer(c, 0, 2, 3);
+  expect(ledger.trace(PATIENCE_MS).delaysMs).toEqual([1]);
+  expect(ledger.trace(PATIENCE_MS + 2).delaysMs).toEqual([1, -1, 1]);
 });
 
 test("order is a flow's own", () => {
@@ -100,13 +113,60 @@ test("the counts add up, whatever is lost, and also when more is asked than reme
   );
 });
 
-test("a row shows the worst of each column, around the trouble", () => {
-  const plain = Array.from({ length: 1000 }, () => 1);
-  expect(rowOf(plain, 20)).toEqual({ text: "█".repeat(20), scale: 1 });
-  const hole = plain.map((ms, i) => (i >= 500 && i < 505 ? -1 : i === 505 ? 30 : ms));
-  expect(rowOf(hole, 20)).toEqual({ text: "███×××××▂███████████", scale: 1 });
-  const wide = plain.map((ms, i) => (i >= 300 && i < 700 ? -1 : ms));
-  const { text, scale } = rowOf(wide, 20);
-  expect(scale).toBeGreaterThan(1);
-  expect(text).toMatch(/^█+×+█+$/);
+const PATHS = [
+  { label: "path 1", heardOn: 2 },
+  { label: "path 2", heardOn: 3 },
+];
+/** A question a ms; where `lost` holds there is no answer, and from `moved` on they go over the second path. */
+const traceOf = (count: number, moved: number, lost: (i: number) => boolean, ms = 1): Trace => {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  return {
+    askedMs: numbers,
+    delaysMs: numbers.map((i) => (lost(i) ? -1 : ms)),
+    heardOn: numbers.map((i) => (lost(i) ? 0 : i < moved ? 2 : 3)),
+  };
+};
+
+test("a picture has a lane for each path and one for the lost, the cut, when it was seen, and a scale from the cut on", () => {
+  const trace = traceOf(200, 105, (i) => i >= 100 && i < 105);
+  const { lines, scale } = picture({ trace, lanes: PATHS, cutsMs: [99], seenMs: 105 }, 49);
+  expect(scale).toBe(1);
+  expect(lines).toEqual([
+    "           cut ▼     ▼ seen",
+    `  path 1 ${"█".repeat(7)}`,
+    `  path 2 ${" ".repeat(12)}${"█".repeat(28)}`,
+    `    lost ${" ".repeat(7)}×××××`,
+    "               ╵0        ╵10       ╵20 ms",
+  ]);
+});
+
+test("what lasts longer than a row is wide is told with several questions a sign, of which the worst is shown", () => {
+  const slow = traceOf(1000, 700, (i) => i >= 300 && i < 700, 30);
+  const { lines, scale } = picture({ trace: slow, lanes: PATHS, cutsMs: [300], seenMs: 690 }, 49);
+  expect(scale).toBe(20);
+  expect(lines[1]).toMatch(/^ {2}path 1 ▂+$/);
+  expect(lines[2]).toMatch(/^ {2}path 2 +▂+$/);
+  expect(lines[3]).toMatch(/^ {4}lost +×{20}$/);
+  expect(lines[4]).toContain("╵0        ╵200");
+});
+
+test("no line of a picture is wider than it may be, whatever became of the questions and whenever it was cut", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 30, max: 120 }),
+      fc.array(fc.integer({ min: -1, max: 50 }), { maxLength: 1500 }),
+      fc.array(fc.integer({ min: 0, max: 1600 }), { minLength: 1, maxLength: 5 }),
+      fc.option(fc.integer({ min: 0, max: 1600 }), { nil: undefined }),
+      (width, delaysMs, cuts, seenMs) => {
+        const trace = {
+          askedMs: delaysMs.map((_, i) => i),
+          delaysMs,
+          heardOn: delaysMs.map((ms, i) => (ms < 0 ? 0 : 2 + (i % 2))),
+        };
+        const cutsMs = cuts.toSorted((a, b) => a - b);
+        const { lines } = picture({ trace, lanes: PATHS, cutsMs, seenMs }, width);
+        expect(lines.filter((line) => line.length > width)).toEqual([]);
+      },
+    ),
+  );
 });

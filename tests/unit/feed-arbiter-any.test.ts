@@ -53,6 +53,49 @@ const play = (bed: FeedLab, arrivals: readonly Arrival[], bring: (arrival: Arriv
   bed.run(SETTLE_MS);
 };
 
+/**
+ * What the figures have to be, from all that arrived and when, with no window and no order of delivery: a number is lost where it
+ * did not come within `waitMs` of the first later one.
+ */
+const figuresOf = (arrivals: readonly Arrival[], waitMs: number) => {
+  const sides = [0, 1].map(() => ({
+    received: 0,
+    first: 0,
+    filled: 0,
+    second: 0,
+    repeated: 0,
+    tooLate: 0,
+    leadsMs: [] as number[],
+  }));
+  const begin = arrivals[0]?.index ?? 0;
+  const last = Math.max(begin - 1, ...arrivals.map(({ index }) => index));
+  const deadlineOf = (index: number): number =>
+    Math.min(Infinity, ...arrivals.filter((one) => one.index > index).map(({ atMs }) => atMs + waitMs));
+  const winners = new Map<number, Arrival>();
+  const brought = new Set<string>();
+  for (const arrival of arrivals) {
+    const { atMs, index, side: which } = arrival;
+    const own = sides[which]!;
+    const winner = winners.get(index);
+    own.received += 1;
+    if (index < begin || (winner === undefined && atMs > deadlineOf(index))) {
+      own.tooLate += 1;
+    } else if (winner === undefined) {
+      winners.set(index, arrival);
+      own.first += 1;
+      // Of all that came before it there was a later number.
+      if (deadlineOf(index) - waitMs < atMs) own.filled += 1;
+    } else if (brought.has(`${which} ${index}`)) {
+      own.repeated += 1;
+    } else {
+      own.second += 1;
+      sides[winner.side]!.leadsMs.push(atMs - winner.atMs);
+    }
+    brought.add(`${which} ${index}`);
+  }
+  return { sides, delivered: winners.size, lost: last + 1 - begin - winners.size };
+};
+
 describe("any two sides", () => {
   const LENGTH = 40;
   const MODULUS = 65_536;
@@ -94,6 +137,37 @@ describe("any two sides", () => {
           expect(scores.reduce((sum, each) => sum + each.first, 0)).toBe(delivered);
           for (const { received, first, second, repeated, tooLate } of scores)
             expect(first + second + repeated + tooLate).toBe(received);
+        }),
+        runs,
+      );
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "have figures that are exact: who was first, what was filled, doubled, too late, and by how much they led",
+    () => {
+      // No arrival is at the very moment at which a gap is given up.
+      const waitMs = WAIT_MS + 1 / 2;
+      fc.assert(
+        fc.property(fc.tuple(side(LENGTH, 25), side(LENGTH, 25)), fc.nat(MODULUS - 1), (sides, start) => {
+          using bed = new FeedLab({ modulus: MODULUS, window: 64, waitMs });
+          const arrivals = arrivalsOf(sides);
+          play(bed, arrivals, ({ side: which, index }) => bed.bring(which, (start + index) % MODULUS));
+          const { sides: scores, delivered, lost, gaps } = bed.feed.statistics();
+          const model = figuresOf(arrivals, waitMs);
+          expect([delivered, lost]).toEqual([model.delivered, model.lost]);
+          expect(gaps).toBe(bed.told.filter(({ kind }) => kind === "lost").length);
+          for (const [i, { meanLeadMs, maxLeadMs, name, ...counts }] of scores.entries()) {
+            const { leadsMs, ...expected } = model.sides[i]!;
+            expect(counts).toEqual({ ...expected, elsewhere: 0, malformed: 0 });
+            expect(maxLeadMs).toBeCloseTo(Math.max(0, ...leadsMs), 6);
+            expect(meanLeadMs * leadsMs.length).toBeCloseTo(
+              leadsMs.reduce((sum, ms) => sum + ms, 0),
+              6,
+            );
+            expect(name).toBe(String(i));
+          }
         }),
         runs,
       );

@@ -50,6 +50,7 @@ describe("captured messages", () => {
       carrier: true,
       running: true,
       operstate: "up",
+      carrierLosses: 1,
       kind: "veth",
       rxQueues: 4,
       txQueues: 4,

@@ -1,8 +1,8 @@
 /** Spreading over equal paths: even, steady, and a path that dies moves nobody's flows but its own. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { RouteSpread } from "../../stack/ip/routes/route-spread.ts";
 import { type NextHop, RouteTable } from "../../stack/ip/routes/routes.ts";
-import { Spread } from "../../stack/ip/spread.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { Prefix } from "../../stack/wire/prefix.ts";
 import { seededRandom } from "../../stack/device/random.ts";
@@ -17,7 +17,7 @@ const table = (seed: number, ways: number) => {
   const timers = { now: 0, after: () => never, every: () => never };
   const routes = new RouteTable({ timers, random: seededRandom(seed) });
   for (let i = 0; i < ways; i++) addWay(routes, i);
-  const spread = new Spread(routes);
+  const spread = new RouteSpread(routes);
   /** The interface that each flow to an address takes. */
   const choices = (to: IpAddress): number[] =>
     Array.from({ length: FLOWS }, (_, flow) => {

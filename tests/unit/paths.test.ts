@@ -230,6 +230,19 @@ describe("a device", () => {
     expect(lab.loop.nextTimerMs - lab.loop.now).toBeGreaterThan(100);
   });
 
+  test("that completes nothing for want of a carrier is not asked for again and again", () => {
+    using lab = new HostLab();
+    const { near } = twoLinks(lab);
+    lab.run(10_000);
+    says(near, 0)({ kind: "stalled", queue: 0, reason: "ENETDOWN" });
+    near.devices[0].setUp(false);
+    settle(lab);
+    expect(near.paths[0]).toMatchObject({ state: "down", reason: "link" });
+    const { turns } = lab.loop.statistics();
+    lab.run(1000);
+    expect(lab.loop.statistics().turns - turns).toBeLessThan(20);
+  });
+
   test("that completes nothing is as new when its link comes up anew", () => {
     using lab = new HostLab();
     const { near } = twoLinks(lab);

@@ -7,7 +7,7 @@ import { segmentsOf } from "../../stack/ip/service/segments.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { Prefix } from "../../stack/wire/prefix.ts";
 import { HostLab } from "../support/host-lab.ts";
-import { askerNumber, macOf, saying, SharedSegment } from "../support/shared-segment.ts";
+import { askerNumber, claim, macOf, type Said, saying, SharedSegment } from "../support/shared-segment.ts";
 
 const FAMILIES = [4, 6] as const;
 const SERVICE = { 4: "10.9.9.9", 6: "2001:db8:9::9" } as const;
@@ -138,6 +138,76 @@ describe.each(FAMILIES)("spread (IPv%d)", (family) => {
     for (const { on } of legs) host.leave(on);
     expect(host.statistics().services.askers).toBe(0);
   });
+
+  /** Whom each asker believes to have it, of what was said on the link before its answer by anybody. */
+  const believed = (said: readonly Said[], before: ReadonlyMap<string, string>): Map<string, string> => {
+    const now = new Map(before);
+    for (const { address, to, by } of said) {
+      if (address !== service) continue;
+      if (to === "all") for (const mac of now.keys()) now.set(mac, by);
+      else now.set(to, by);
+    }
+    return now;
+  };
+
+  test("one that speaks, with another Ethernet address, tells all; then those of others hear of theirs again", () => {
+    using lab = new HostLab();
+    const { segment, legs } = spreadOver(lab, 2, family);
+    const before = answers(segment);
+    const mac = macOf(0x99);
+    legs[0]!.device.setMac(mac.toBytes());
+    segment.linkNews();
+    lab.run(10_000);
+    const said = segment.take();
+    expect(said.filter(({ address, to }) => address === service && to === "all")).not.toEqual([]);
+    const hoped = new Map([...before].map(([asker, by]) => [asker, by === "leg0" ? mac.toString() : by]));
+    expect(believed(said, before)).toEqual(hoped);
+  });
+
+  test("that somebody else claims is defended; those of others hear of theirs after that", () => {
+    using lab = new HostLab();
+    const { segment } = spreadOver(lab, 2, family);
+    const before = answers(segment);
+    const at = IpAddress.parse(service);
+    const said = segment.ask(claim(at, macOf(0x66)));
+    lab.run(10_000);
+    said.push(...segment.take());
+    const toAll = said.filter(({ by, to, address }) => by === "leg0" && to === "all" && address === service);
+    // IPv6 leaves it to those who operate the hosts (RFC 4862 section 5.4.4).
+    expect(toAll.length > 0).toBe(family === 4);
+    if (family === 4) expect(believed(said, before)).toEqual(before);
+  });
+});
+
+test("two hosts that have one by mistake: the first hears of it, and a defence is no storm", () => {
+  using lab = new HostLab();
+  const segment = new SharedSegment(lab);
+  const hosts = [0, 1].map((i) => {
+    const host = lab.host();
+    segment.join(host, `host${i}`, i + 1, { addresses: [`10.0.200.1${i}/16`, `2001:db8::1${i}/64`] });
+    return host;
+  });
+  const conflicts = hosts.map((host) => {
+    const found = new Set<string>();
+    host.on((event) => {
+      if (event.kind === "address" && event.change === "conflict")
+        found.add(event.address.address.toString());
+    });
+    return found;
+  });
+  const said: string[] = [];
+  for (const host of hosts) {
+    for (const service of Object.values(SERVICE)) host.addService(service, { dad: false });
+    lab.run(20_000);
+    segment.settle();
+    said.push(...segment.sayings());
+  }
+  // IPv6 defends nothing (RFC 4862 section 5.4.4): who came second hears of nobody.
+  expect(conflicts.map((found) => [...found].toSorted())).toEqual([[SERVICE[4], SERVICE[6]], [SERVICE[4]]]);
+  // Two announcements of either form each, and one of defence each (RFC 5227 section 2.4 c): no storm.
+  const about = said.filter((one) => one.includes(SERVICE[4]));
+  expect(about.length).toBeGreaterThan(2 * 2 * 2);
+  expect(about.length).toBeLessThanOrEqual(2 * 2 * 2 + 2 * 2 * 2);
 });
 
 test("networks and names say which interfaces are on one link, also when they are known late", () => {

@@ -5,7 +5,8 @@ import type { HostOptions } from "../../stack/ip/options.ts";
 import { MAX_SERVICES } from "../../stack/ip/service/services.ts";
 import { LINK_EVERY_MS } from "../../stack/loop/loop.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
-import { pattern, udpFrame } from "../support/host-frames.ts";
+import { PROTOCOL } from "../../stack/wire/protocol.ts";
+import { ether, ip, pattern, udpFrame, udpOf } from "../support/host-frames.ts";
 import { HostLab } from "../support/host-lab.ts";
 import {
   askerNumber,
@@ -16,6 +17,7 @@ import {
   saying,
   SharedSegment,
 } from "../support/shared-segment.ts";
+import { extension, join } from "../support/wire-frames.ts";
 
 const FAMILIES = [4, 6] as const;
 const SERVICE = { 4: "10.9.9.9", 6: "2001:db8:9::9" } as const;
@@ -43,6 +45,28 @@ const moves = (events: readonly HostEvent[]): string[] =>
   events.flatMap((event) =>
     event.kind === "service" ? `${event.address} on ${event.name} after ${event.previous}` : [],
   );
+
+/** A datagram in two fragments. */
+const inFragments = (options: Parameters<typeof udpOf>[1] & Parameters<typeof ether>[1]): Uint8Array[] => {
+  const whole = udpOf(pattern(64), options);
+  return [0, FIRST_BYTES].map((at) => {
+    const more = at === 0;
+    const part = whole.slice(at, more ? FIRST_BYTES : undefined);
+    if (options!.to!.family === 4) {
+      const more4 = { fragmentOffset: at, moreFragments: more, dontFragment: false, identification: 1 };
+      return ether(ip(PROTOCOL.UDP, part, { ...options, more4 }), options);
+    }
+    const header = extension({
+      kind: "fragment",
+      nextHeader: PROTOCOL.UDP,
+      offset: at,
+      more,
+      identification: 1,
+    });
+    return ether(ip(PROTOCOL.FRAGMENT, join(header, part), options), options);
+  });
+};
+const FIRST_BYTES = 40;
 
 describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
   const service = SERVICE[family];
@@ -93,6 +117,26 @@ describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
     expect(segment.sayings().filter((words) => words.includes(service))).toEqual([]);
     expect(segment.seek(service, asker).map(saying)).toEqual([reply("two")]);
     expect(moves(events)).toHaveLength(2);
+  });
+
+  test.each([
+    ["the one that speaks says so as it does when it takes over, each time once", "one"],
+    ["the one in reserve says nothing of it", "two"],
+  ] as const)("with another Ethernet address %s", (_, which) => {
+    using lab = new HostLab();
+    const { segment, host, ...legs } = onOneLink(lab);
+    host.addService(service, { dad: false });
+    lab.run(10_000);
+    segment.take();
+    const mac = macOf(0x99);
+    legs[which].device.setMac(mac.toBytes());
+    segment.linkNews();
+    const about = (): string[] => segment.sayings().filter((words) => words.includes(service));
+    const heard = which === "one" ? announcement(mac.toString(), family) : [];
+    expect(about()).toEqual(heard);
+    lab.run(10_000);
+    const times = family === 4 ? 1 : 2;
+    expect(about()).toEqual(Array(times).fill(heard).flat());
   });
 
   test("announcements of one that lost its turn do not go on", () => {
@@ -290,6 +334,47 @@ describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
     lab.run(70_000);
     expect(added.carriers().map(({ state }) => state)).toEqual(["preferred", "preferred"]);
     expect(segment.seek(service, asker).map(saying)).toEqual([reply("two")]);
+  });
+
+  test("fragments of one datagram may come in over several; those for another address only over its own", () => {
+    using lab = new HostLab();
+    const { segment, host } = onOneLink(lab);
+    host.addService(service, { dad: false });
+    const heard: string[] = [];
+    host.udp(53, (datagram) => void heard.push(`${datagram.localAddress} ${datagram.length}`));
+    const put = (to: string, first: number, last: number): void => {
+      const ends = { from: asker.address, to: IpAddress.parse(to), fromMac: asker.mac };
+      const fragments = [first, last].map((leg, i) => inFragments({ ...ends, toMac: macOf(leg) })[i]!);
+      segment.ask(...fragments);
+    };
+    for (const [first, last] of [
+      [1, 1],
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      put(service, first, last);
+      expect(heard.splice(0)).toEqual([`${service} 64`]);
+    }
+    const own = family === 4 ? "10.0.0.11" : "2001:db8::11";
+    put(own, 1, 2);
+    expect(heard).toEqual([]);
+    put(own, 1, 1);
+    expect(heard).toEqual([`${own} 64`]);
+    // One that stays without the rest is reported to its sender, over an interface that is up.
+    const [first] = inFragments({
+      from: asker.address,
+      to: IpAddress.parse(service),
+      fromMac: asker.mac,
+      toMac: macOf(2),
+    });
+    segment.ask(first!);
+    const exceeded = (): number => {
+      const { icmp4, icmp6 } = host.statistics();
+      return (family === 4 ? icmp4 : icmp6).errorsSent;
+    };
+    const before = exceeded();
+    lab.run(120_000);
+    expect(exceeded()).toBe(before + 1);
   });
 
   test("routed frames are taken on each interface; other addresses only on their own", () => {

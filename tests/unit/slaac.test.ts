@@ -188,13 +188,13 @@ describe("routes", () => {
     take();
     slaac.routerReachable(R2, false);
     slaac.routerReachable(R2, false);
-    expect(take()).toEqual(["-::/0 via fe80::2 512", "+::/0 via fe80::2 4608 1800s"]);
+    expect(take()).toEqual(["+::/0 via fe80::2 4608 1800s", "-::/0 via fe80::2 512"]);
     expect(slaac.defaultRouters().map(String)).toEqual(["fe80::3", "fe80::1", "fe80::2"]);
     // It is still unreachable when it speaks again, since an advertisement confirms nothing.
     slaac.receive(R2, advertisement({ preference: "medium" }));
-    expect(take()).toEqual(["-::/0 via fe80::2 4608", "+::/0 via fe80::2 5120 1800s"]);
+    expect(take()).toEqual(["+::/0 via fe80::2 5120 1800s", "-::/0 via fe80::2 4608"]);
     slaac.routerReachable(R2, true);
-    expect(take()).toEqual(["-::/0 via fe80::2 5120", "+::/0 via fe80::2 1024 1800s"]);
+    expect(take()).toEqual(["+::/0 via fe80::2 1024 1800s", "-::/0 via fe80::2 5120"]);
     slaac.routerReachable(ip("fe80::99"), false);
     expect(take()).toEqual([]);
     slaac.noRouter(R2);

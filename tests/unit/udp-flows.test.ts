@@ -36,6 +36,32 @@ describe("a connected socket", () => {
     expect(host.statistics().udp).toMatchObject({ received: 4, sockets: 1 });
   });
 
+  test("of a service address and one of the interface's own need two ports, and hear nothing of each other's", () => {
+    using lab = new HostLab();
+    const { host, station } = open(lab);
+    host.addService("10.9.9.9");
+    const heard: string[] = [];
+    const connect = (address: string, port = PORT) =>
+      host.udp({ address, ...remote(1), port }, () => void heard.push(`${address}:${port}`));
+    const first = connect("10.9.9.9");
+    expect(() => connect("10.0.0.2")).toThrow(
+      "UDP port 53 of 10.0.0.2 is taken; to 10.0.0.1 port 1 there is one connected socket of a port, whichever its own address",
+    );
+    const own = connect("10.0.0.2", PORT + 1);
+    const bound = host.udp({ port: PORT, address: "10.0.0.2" }, () => void heard.push("bound"));
+    const service = IpAddress.parse("10.9.9.9");
+    station.ask(
+      udpFrame(pattern(1), { fromPort: 1, to: service }),
+      // To the other's address: for whoever has that, connected or not, and never for the first.
+      udpFrame(pattern(1), { fromPort: 1 }),
+      udpFrame(pattern(1), { fromPort: 1, port: PORT + 1 }),
+    );
+    expect(heard).toEqual(["10.9.9.9:53", "bound", "10.0.0.2:54"]);
+    first.close();
+    expect(connect("10.0.0.2").localPort).toBe(PORT);
+    expect([own, bound].map((socket) => socket.statistics().received)).toEqual([1, 1]);
+  });
+
   test("closed by its own handler may still answer the datagram, or keep it", () => {
     using lab = new HostLab();
     const { host, station } = open(lab);

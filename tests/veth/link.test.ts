@@ -51,6 +51,7 @@ const expectSame = (lab: Lab, name: string): void => {
     carrier: theirs.flags.includes("LOWER_UP"),
     running: theirs.flags.includes("UP") && ["UP", "UNKNOWN"].includes(theirs.operstate),
     operstate: theirs.operstate.toLowerCase() as "up",
+    carrierLosses: link.carrierLosses,
     kind: theirs.linkinfo?.info_kind ?? "",
     rxQueues: theirs.num_rx_queues,
     txQueues: theirs.num_tx_queues,
@@ -266,6 +267,24 @@ describe.skipIf(skipWithoutLab(Lab.unavailable()))("link watcher", () => {
 
   /** So small that the kernel rounds it up to its minimum, which holds one or two notifications. */
   const TINY = { receiveBufferBytes: 1 };
+
+  test("a carrier that was lost and came back between two looks is told of as both", async () => {
+    using lab = Lab.create();
+    const carrier = async (up: boolean): Promise<void> => {
+      lab.exec("a", ["ip", "link", "set", "dev", "va", up ? "up" : "down"]);
+      await until("the kernel to say so", () => ours(lab, "vb").running === up);
+    };
+    const before = ours(lab, "vb");
+    await carrier(false);
+    await carrier(true);
+    expect(ours(lab, "vb")).toMatchObject({ running: true, carrierLosses: before.carrierLosses + 1 });
+    using watcher = inNamespace(lab.namespace("b"), () => new LinkWatcher(before));
+    expect(drain(watcher)).toEqual([{ kind: "down" }, { kind: "up" }]);
+    // The same where it is told as it happens, once.
+    await carrier(false);
+    await carrier(true);
+    expect(drain(watcher)).toEqual([{ kind: "down" }, { kind: "up" }]);
+  });
 
   test("after an overrun the present state is told: nothing is lost but the way", () => {
     using lab = Lab.create();

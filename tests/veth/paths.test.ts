@@ -207,6 +207,30 @@ describe.skipIf(skipWithoutLab(TwoPathLab.unavailable()))("a host of two veths",
   }
 
   test(
+    "knows that a device has no carrier which lost it before it was attached",
+    async () => {
+      using lab = Lab.create({ pairs: 1 });
+      const peer = (state: string): void => void lab.exec("a", ["ip", "link", "set", lab.a.name, state]);
+      const shown = (): string => lab.exec("b", ["ip", "link", "show", lab.b.name]).stdout;
+      peer("down");
+      await until("the carrier is gone", () => shown().includes("NO-CARRIER"), WAIT_MS);
+      using loop = new Loop();
+      using device = attach(lab.b.name, { namespace: lab.namespace("b") });
+      expect(device.up).toBe(false);
+      using host = new Host({ loop, paths: { verifyMs: 50 } });
+      host.join(device, { addresses: ["10.66.0.2/24"], gateway: "10.66.0.1", linkLocal: false });
+      const path = host.paths.find({ gateway: "10.66.0.1" })!;
+      expect([path.state, path.reason]).toEqual(["down", "link"]);
+      void loop.run();
+      peer("up");
+      await until("the path is up", () => path.state === "up", WAIT_MS);
+      expect(device.up).toBe(true);
+      loop.stop();
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "goes on when the first is shut by its owner, whatever tells of it first, and comes back",
     async () => {
       await scene(4, async (lab, flow, near) => {

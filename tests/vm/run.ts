@@ -17,10 +17,13 @@ const ON_VETH = [
   "oracle",
   ...["xsk", "descriptors", "contract", "link", "namespace"].map((name) => `veth/${name}.test.ts`),
 ];
+/** The kernel as a peer in what the machine's own may not have: VLAN, tunnel and bonding devices, and bad networks (netem). */
+const WITH_MODULES = ["kernel", "balancer-tunnels", "bonding", "netem"].map(
+  (name) => `interop/${name}.test.ts`,
+);
 /** What runs on which kernel. The newest has the cards in zero-copy; the others are what a user may have. */
 const PLAN: Readonly<Record<KernelName, readonly string[]>> = {
-  // The kernel as a peer once more, because this one makes VLAN devices.
-  newest: ["vm/guest", ...ON_VETH, "interop/kernel.test.ts"],
+  newest: ["vm/guest", ...ON_VETH, ...WITH_MODULES],
   "6.12": ON_VETH,
   "6.1": ON_VETH,
 };

@@ -37,6 +37,8 @@ export interface Answerer {
    * known; `asker` is unspecified where they want the address themselves. True where this interface is to answer.
    */
   asked(asker: IpAddress, mac: MacAddress | undefined, toMany: boolean): boolean;
+  /** The link has been told of this interface in passing, to defend the address. */
+  announced(): void;
 }
 
 export interface AddressOptions {

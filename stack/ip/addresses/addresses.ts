@@ -322,7 +322,10 @@ export class AddressBook {
     if (entry.address.family === 6 || entry.origin === "kernel" || !entry.assigned) return;
     entry.defence ??= new Defence(entry.keep);
     const answer = entry.defence.conflict(this.#environment.timers.now);
-    if (answer === "announce") this.#io.announce(entry.address);
+    if (answer === "announce") {
+      this.#io.announce(entry.address);
+      entry.answerer?.announced();
+    }
     if (answer !== "yield") return;
     this.#counts.yielded += 1;
     this.#failures4 += 1;

@@ -188,6 +188,12 @@ export class NeighbourCache<P> implements Neighbours<P>, NeighbourLearner<P> {
     if (entry !== undefined) this.#pool.remove(entry, "unreachable");
   }
 
+  /** Forgets all but the permanent ones. */
+  flush(): void {
+    for (const entry of [...this.#pool.values()])
+      if (entry.state !== "permanent") this.#pool.remove(entry, "unreachable");
+  }
+
   /**
    * Sets what a router advertised (RFC 4861 section 6.3.4), in ms; undefined leaves it.
    *

@@ -10,10 +10,11 @@ export class IdlePaths {
   /** Takes a path as it is now; true where all of its interface and family are in use. */
   count(path: PathRecord): boolean {
     const key = `${path.interface} ${path.family}`;
-    let idle = this.#idle.get(key);
-    if (idle === undefined) this.#idle.set(key, (idle = new Set()));
+    const idle = this.#idle.get(key) ?? new Set();
     if (path.live && path.state !== "up") idle.add(path);
     else idle.delete(path);
+    if (idle.size > 0) this.#idle.set(key, idle);
+    else this.#idle.delete(key);
     return idle.size === 0;
   }
 

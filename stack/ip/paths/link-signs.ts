@@ -24,9 +24,10 @@ export class LinkSigns {
     return signs.stalled.size > 0 ? "stalled" : undefined;
   }
 
-  /** True where any interface waits for its queues to move. */
+  /** True where any interface waits for its queues to move; without a carrier they can't, and all begins anew with that. */
   get anyStalled(): boolean {
-    for (const { stalled } of this.#signs.values()) if (stalled.size > 0) return true;
+    for (const { stalled, carrier, gone } of this.#signs.values())
+      if (stalled.size > 0 && carrier && !gone) return true;
     return false;
   }
 

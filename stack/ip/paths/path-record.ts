@@ -122,8 +122,6 @@ export class PathRecord implements Path {
    * one, without what was lost.
    */
   settle(cause: PathReason, silentMs: number): PathChange | undefined {
-    // Its end is all that was to be said.
-    if (!this.live) return undefined;
     const against = this.#against();
     if (against !== undefined) return this.#fall(against, silentMs);
     if (this.state === "up") return undefined;

@@ -57,6 +57,8 @@ export interface PathsIo {
   readonly routes: RouteTable;
   interfaces(): Iterable<Interface>;
   interfaceOf(index: number): Interface | undefined;
+  /** Nothing goes over a next hop any more: what was found out about the way behind it is of no use. */
+  abandoned(hop: NextHop): void;
   /** Tells the host's listeners. */
   changed(change: PathChange): void;
 }
@@ -264,7 +266,7 @@ export class HostPaths implements Paths {
   #carryOut(made: readonly (PathChange | undefined)[]): void {
     const changes = made.filter((change) => change !== undefined);
     for (const { path } of changes) this.#apply(path as PathRecord);
-    this.#changes.add(changes.map((one) => this.#withLosses(one)));
+    this.#changes.add(changes, (change) => this.#withLosses(change));
   }
 
   #withLosses(change: PathChange): PathChange {
@@ -285,7 +287,9 @@ export class HostPaths implements Paths {
 
   /** Has routes and replies follow the state of a path. */
   #apply(path: PathRecord): void {
-    this.#io.routes.setHopUse(path.hop, USES[path.state]);
+    const use = USES[path.state];
+    this.#io.routes.setHopUse(path.hop, use);
+    if (use === "down") this.#io.abandoned(path.hop);
     const on = this.#io.interfaceOf(path.interface);
     if (on === undefined) return;
     const turns = this.#idle.count(path);

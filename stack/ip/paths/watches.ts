@@ -80,7 +80,8 @@ export class Watches {
   /** A path came: those who waited for one like it begin. */
   came(path: PathRecord): void {
     for (const watch of [...this.#watches])
-      if (watch.path === undefined && path.monitors.length < MAX_MONITORS && watch.fits(path))
+      // One before it may have ended the path.
+      if (path.live && watch.path === undefined && path.monitors.length < MAX_MONITORS && watch.fits(path))
         this.#io.safely(() => this.#bind(watch, path));
   }
 
@@ -117,12 +118,18 @@ export class Watches {
     watch.path = path;
     path.monitors.push(monitor);
     const sawLife = watch.sawLife;
-    monitor.start(path, (verdict, silentMs) => {
-      // One that speaks after its end is not heard.
-      if (watch.path !== path) return;
-      if (verdict === "up") watch.sawLife = true;
-      this.#io.judged(path, monitor, silentMs);
-    });
+    try {
+      monitor.start(path, (verdict, silentMs) => {
+        // One that speaks after its end is not heard.
+        if (watch.path !== path) return;
+        if (verdict === "up") watch.sawLife = true;
+        this.#io.judged(path, monitor, silentMs);
+      });
+    } catch (error) {
+      // It judges nothing: the path must not wait for its word.
+      if (watch.path === path) this.#unbind(watch, path);
+      throw error;
+    }
     if (watch.path !== path) return;
     // It may have come with an opinion.
     if (monitor.verdict === "up") watch.sawLife = true;

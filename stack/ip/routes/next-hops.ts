@@ -1,7 +1,8 @@
 /**
  * The next hops that routes share: one record for each interface, family and gateway, and how far it can be counted on.
  */
-import { type Family, hashAddress, type IpAddress } from "../../wire/address.ts";
+import type { Family, IpAddress } from "../../wire/address.ts";
+import { saltOf } from "../rendezvous.ts";
 import type { Route } from "./route.ts";
 
 /** "last-resort" is for destinations that nothing "up" leads to; "down" for nobody. */
@@ -13,7 +14,7 @@ export interface NextHop {
   readonly family: Family;
   /** Undefined where destinations are on the link. */
   readonly gateway: IpAddress | undefined;
-  /** The same for the same next hop every time, and hard to guess: what `Spread` tells next hops apart by. */
+  /** The same for the same next hop every time, and hard to guess: what `RouteSpread` tells next hops apart by. */
   readonly salt: number;
   readonly use: HopUse;
   /** Routes over it. */
@@ -75,7 +76,15 @@ export class NextHops {
       return;
     }
     const isNew = hop === undefined;
-    hop ??= { interface: index, family, gateway, salt: this.#salt(route), use: "up", routes: 0, sent: 0 };
+    hop ??= {
+      interface: index,
+      family,
+      gateway,
+      salt: saltOf(this.#seed, index, gateway),
+      use: "up",
+      routes: 0,
+      sent: 0,
+    };
     hop.routes += 1;
     this.#ofRoutes.set(route, hop);
     if (!isNew) return;
@@ -112,14 +121,7 @@ export class NextHops {
     this.#hops.clear();
     this.#ofRoutes.clear();
   }
-
-  #salt({ interface: index, gateway }: Route): number {
-    const { w0, w1, w2, w3 } = gateway ?? NOBODY;
-    return hashAddress(w0, w1, w2, w3, this.#seed ^ index);
-  }
 }
-
-const NOBODY = { w0: 0, w1: 0, w2: 0, w3: 0 };
 
 const keyOf = (interfaceIndex: number, family: Family, gateway: IpAddress | undefined): string =>
   `${interfaceIndex} ${family} ${gateway === undefined ? "" : gateway.toString()}`;

@@ -38,6 +38,8 @@ export interface PathMtuOptions {
   readonly raiseAfterMs?: number;
   /** Hears of every change; `mtu` is 0 where nothing is known any more. */
   readonly changed?: (destination: IpAddress, mtu: number) => void;
+  /** What packets to a destination go over now, for `forgetOver`. Default: nothing is known of that. */
+  readonly over?: (destination: IpAddress) => object | undefined;
 }
 
 /** What became of the reports and of the entries. */
@@ -65,6 +67,8 @@ interface Entry {
   /** The path reported less than the floor. */
   narrow: boolean;
   loweredMs: number;
+  /** What packets went over when that was reported. */
+  over: object | undefined;
 }
 
 /** The table of one host. */
@@ -77,6 +81,7 @@ export class PathMtus {
   readonly #ageMs: number;
   readonly #raiseAfterMs: number;
   readonly #changed: (destination: IpAddress, mtu: number) => void;
+  readonly #over: (destination: IpAddress) => object | undefined;
   #timer: Timer | undefined;
   #closed = false;
   readonly #counts = {
@@ -101,6 +106,7 @@ export class PathMtus {
     this.#ageMs = ageMs;
     this.#raiseAfterMs = options.raiseAfterMs ?? PATH_MTU_AGE_MS;
     this.#changed = options.changed ?? ((): void => {});
+    this.#over = options.over ?? ((): undefined => {});
   }
 
   /** Destinations that something is known of. */
@@ -134,8 +140,9 @@ export class PathMtus {
     const narrow = destination.family === 4 && told < MIN_PATH_MTU4;
     const bytes = narrow ? MIN_PATH_MTU4 : told;
     const entry = this.#entryOf(destination);
+    const over = this.#over(destination);
     if (entry === undefined) {
-      this.#add({ destination, mtu: bytes, narrow, loweredMs: this.#environment.timers.now });
+      this.#add({ destination, mtu: bytes, narrow, loweredMs: this.#environment.timers.now, over });
     } else {
       const lowers = bytes < entry.mtu || (bytes === entry.mtu && narrow && !entry.narrow);
       // The same again is news of its age only.
@@ -143,6 +150,7 @@ export class PathMtus {
       if (!lowers) return this.#ignored("notLower");
       entry.mtu = bytes;
       entry.narrow = narrow;
+      entry.over = over;
     }
     this.#counts.lowered += 1;
     this.#arm();
@@ -172,6 +180,13 @@ export class PathMtus {
     this.#remove(entry);
     this.#arm();
     return true;
+  }
+
+  /** Forgets what was reported while packets went over this, for they go another way now (RFC 8201 section 5.2). */
+  forgetOver(over: object): void {
+    if (this.size === 0) return;
+    for (const entry of [...this.#byAge]) if (entry.over === over) this.#remove(entry);
+    this.#arm();
   }
 
   statistics(): PathMtuStatistics {

@@ -24,6 +24,11 @@ export interface Route {
   readonly source?: IpAddress | undefined;
   /** The largest packet that goes this way, in bytes. */
   readonly mtu?: number | undefined;
+  /**
+   * How much of what is spread (`multipath: "spread"`) goes this way, beside that of the other routes of the same prefix and
+   * metric: a whole number from 1 to 256, 1 where it is not said.
+   */
+  readonly weight?: number | undefined;
   readonly kind: RouteKind;
   readonly origin: RouteOrigin;
   /** When it ends, in ms of the loop's clock. */
@@ -67,6 +72,9 @@ export const matches = (route: Route, match: RouteMatch): boolean =>
   (match.origin === undefined || route.origin === match.origin);
 
 const MAX_METRIC = 0xffff_ffff;
+/** A byte and one: what the kernel's routes have room for (struct rtnexthop of linux/rtnetlink.h, rtnh_hops). */
+export const MAX_WEIGHT = 256;
+export const DEFAULT_WEIGHT = 1;
 /** Interface numbers fit an int, as the kernel's do. */
 export const MAX_INTERFACE = 0x7fff_ffff;
 
@@ -75,6 +83,7 @@ export const requireRoute = (route: Route): void => {
   const { prefix, gateway, source, kind } = route;
   requireInteger("interface", route.interface, MAX_INTERFACE);
   requireInteger("metric", route.metric, MAX_METRIC);
+  requireInteger("weight", route.weight ?? DEFAULT_WEIGHT, MAX_WEIGHT, 1);
   if (route.interface === 0 && (kind === "unicast" || kind === "local"))
     throw new RangeError(`interface must be that of a ${kind} route, not 0`);
   if (gateway !== undefined && kind !== "unicast") throw new TypeError(`gateway is not for a ${kind} route`);

@@ -4,6 +4,7 @@
  */
 import { hashAddress, type IpAddress } from "../../wire/address.ts";
 import type { MacAddress } from "../../wire/mac.ts";
+import { bidOf, NO_BID, saltOf } from "../rendezvous.ts";
 
 /** Askers remembered at most: the stations of a large link, some addresses each. The one that asked longest ago goes first. */
 export const MAX_ASKERS = 4096;
@@ -67,8 +68,8 @@ export class Askers<M> {
 }
 
 /**
- * The interface for an asker: that with the highest hash of asker, address and interface (rendezvous hashing: Thaler and
- * Ravishankar, 1998), so that one that goes moves its own askers alone. Undefined where there is none.
+ * The interface for an asker of a service address: the one that bids most for the two, so that one that goes moves its own askers
+ * alone. Undefined where there is none.
  */
 export const chooseFor = <M extends { readonly on: { readonly index: number } }>(
   members: readonly M[],
@@ -76,14 +77,12 @@ export const chooseFor = <M extends { readonly on: { readonly index: number } }>
   asker: IpAddress,
   seed: number,
 ): M | undefined => {
-  const of = hashAddress(service.w0, service.w1, service.w2, service.w3, seed);
+  const wanted = hashAddress(service.w0, service.w1, service.w2, service.w3, seed);
   let best: M | undefined;
-  let most = -1;
+  let bestBid = NO_BID;
   for (const member of members) {
-    // The hash is fed its own result: neighbouring numbers of interfaces would else give related ones.
-    const salt = hashAddress(of, member.on.index, of, member.on.index, seed);
-    const weight = hashAddress(asker.w0, asker.w1, asker.w2, asker.w3, salt) >>> 0;
-    if (weight > most) [best, most] = [member, weight];
+    const bid = bidOf(asker, wanted, saltOf(seed, member.on.index));
+    if (bid > bestBid) [best, bestBid] = [member, bid];
   }
   return best;
 };

@@ -35,6 +35,13 @@ export type Asked = (
   toMany: boolean,
 ) => boolean;
 
+/** What a service address is asked and told by its entries. */
+export interface CarrierIo {
+  readonly asked: Asked;
+  /** All on the link of `member` have just heard that it is there. */
+  announced(member: Member): void;
+}
+
 export class Carrier implements Answerer {
   readonly member: Member;
   /** It finds out, or has found out, for all on its link whether somebody else has the address. */
@@ -42,12 +49,12 @@ export class Carrier implements Answerer {
   /** What tells the link and then those who have another interface. */
   announcer: Announcer | undefined;
   readonly #address: IpAddress;
-  readonly #asked: Asked;
+  readonly #io: CarrierIo;
 
-  constructor(member: Member, address: IpAddress, asked: Asked) {
+  constructor(member: Member, address: IpAddress, io: CarrierIo) {
     this.member = member;
     this.#address = address;
-    this.#asked = asked;
+    this.#io = io;
   }
 
   get announces(): boolean {
@@ -55,7 +62,11 @@ export class Carrier implements Answerer {
   }
 
   asked(asker: IpAddress, mac: MacAddress | undefined, toMany: boolean): boolean {
-    return this.#asked(this.member, asker, mac, toMany);
+    return this.#io.asked(this.member, asker, mac, toMany);
+  }
+
+  announced(): void {
+    this.#io.announced(this.member);
   }
 
   /** Undefined where it is not there, or the interface has the address in its own right. */

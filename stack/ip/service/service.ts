@@ -11,22 +11,16 @@ import {
 } from "../addresses/dad.ts";
 import type { TimerSource } from "../environment.ts";
 import type { Interface } from "../interface.ts";
-import { type Asked, Carrier, give, withdraw } from "./carrier.ts";
+import { Carrier, type CarrierIo, give, withdraw } from "./carrier.ts";
 import type { Member } from "./member.ts";
 import type { AnswerMode, ServiceAddress, ServiceCarrier } from "./service-address.ts";
-
-export interface ServiceIo {
-  readonly asked: Asked;
-  /** Everybody on the link of `active` has just heard that the address is there: those who have another one must hear that. */
-  announced(active: Member): void;
-}
 
 export class Service implements ServiceAddress {
   readonly address: IpAddress;
   readonly answer: AnswerMode;
   readonly #dad: boolean;
   readonly #timers: TimerSource;
-  readonly #io: ServiceIo;
+  readonly #io: CarrierIo;
   readonly #carriers = new Map<Member, Carrier>();
   /** Interfaces where nobody asks us for it: those beside the kernel, and the host's way to itself. */
   readonly #quiet = new Set<Interface>();
@@ -34,7 +28,8 @@ export class Service implements ServiceAddress {
   constructor(
     checked: { readonly address: IpAddress; readonly answer: AnswerMode; readonly dad: boolean },
     timers: TimerSource,
-    io: ServiceIo,
+    /** Those who have another interface of the link than the one that is announced must hear of theirs again. */
+    io: CarrierIo,
   ) {
     this.address = checked.address;
     this.answer = checked.answer;
@@ -125,7 +120,7 @@ export class Service implements ServiceAddress {
   #carrierOf(member: Member): Carrier {
     let carrier = this.#carriers.get(member);
     if (carrier === undefined) {
-      carrier = new Carrier(member, this.address, this.#io.asked);
+      carrier = new Carrier(member, this.address, this.#io);
       this.#carriers.set(member, carrier);
     }
     return carrier;

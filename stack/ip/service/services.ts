@@ -9,6 +9,7 @@ import type { AddressChange, InterfaceAddress } from "../addresses/addresses.ts"
 import type { Environment } from "../environment.ts";
 import type { Interface } from "../interface.ts";
 import type { PathState } from "../paths/path.ts";
+import { AskerShares } from "./asker-shares.ts";
 import { elect, Member } from "./member.ts";
 import { segmentsOf } from "./segments.ts";
 import { Service } from "./service.ts";
@@ -19,7 +20,6 @@ import {
   type ServiceOptions,
   type ServiceStatistics,
 } from "./service-address.ts";
-import { Spread } from "./spread.ts";
 
 /** Service addresses of one host at most: half of what an interface has room for. */
 export const MAX_SERVICES = 128;
@@ -39,7 +39,7 @@ interface Turn {
 export class Services {
   readonly #environment: Environment;
   readonly #io: ServicesIo;
-  readonly #spread: Spread;
+  readonly #shares: AskerShares;
   /** By their text, in the order of their addition. */
   readonly #services = new Map<string, Service>();
   readonly #members = new Map<Interface, Member>();
@@ -51,7 +51,7 @@ export class Services {
   constructor(environment: Environment, io: ServicesIo) {
     this.#environment = environment;
     this.#io = io;
-    this.#spread = new Spread(environment);
+    this.#shares = new AskerShares(environment);
   }
 
   /** In the order of their addition. */
@@ -71,7 +71,9 @@ export class Services {
       throw new RangeError(`a host has at most ${MAX_SERVICES} service addresses`);
     const service: Service = new Service(checked, this.#environment.timers, {
       asked: (member, asker, mac, toMany) => this.#asked(service, member, asker, mac, toMany),
-      announced: (active) => this.#spread.correct(service, active),
+      announced: (active) => {
+        if (service.answer === "spread") this.#shares.correct(service, active);
+      },
     });
     // Nobody looked after the links while there was nothing to look for.
     if (this.#services.size === 0) this.#regroup(undefined);
@@ -88,7 +90,7 @@ export class Services {
     if (service === undefined) return false;
     this.#services.delete(address.toString());
     service.close();
-    this.#spread.forget(service);
+    this.#shares.forget(service);
     return true;
   }
 
@@ -115,7 +117,7 @@ export class Services {
     if (member === undefined) return;
     const rest = member.mates.filter((mate) => mate !== member);
     if (member.active) for (const mate of rest) mate.inherited = on.index;
-    this.#spread.orphan(member, rest);
+    this.#shares.orphan(member, rest);
     this.#reconsider(undefined);
   }
 
@@ -125,12 +127,15 @@ export class Services {
     if (member !== undefined) this.#reconsider(up ? member : undefined);
   }
 
-  /** The Ethernet address of an interface is another, and the link has heard of that where it has to. */
+  /** The Ethernet address of an interface is another. */
   macChanged(on: Interface): void {
     const member = this.#members.get(on);
     if (member === undefined) return;
-    this.#spread.readdressed(member);
-    for (const service of this.#services.values()) this.#spread.follow(service);
+    this.#shares.readdressed(member);
+    for (const service of this.#services.values()) {
+      if (member.active) service.announce(member);
+      this.#shares.follow(service);
+    }
   }
 
   /** Paths died or came back. */
@@ -158,8 +163,8 @@ export class Services {
     return {
       services: this.#services.size,
       ...this.#counts,
-      askers: this.#spread.size,
-      forgotten: this.#spread.forgotten,
+      askers: this.#shares.size,
+      forgotten: this.#shares.forgotten,
       refused,
     };
   }
@@ -168,7 +173,7 @@ export class Services {
   close(): void {
     this.#open = false;
     this.#later?.cancel();
-    this.#spread.close();
+    this.#shares.close();
     for (const service of this.#services.values()) service.close();
     this.#services.clear();
     this.#members.clear();
@@ -184,7 +189,7 @@ export class Services {
     for (const on of this.#quiet) for (const service of services) service.joinQuietly(on);
     for (const active of this.#speakers()) for (const service of services) service.settle(active.mates);
     for (const turn of turns) for (const service of services) this.#speak(service, turn);
-    for (const service of services) this.#spread.follow(service);
+    for (const service of services) this.#shares.follow(service);
   }
 
   /** Sees who is on which link, and who speaks there. Those whose turn begins, and those that have to say so again. */
@@ -234,12 +239,12 @@ export class Services {
   ): boolean {
     const spread = service.answer === "spread" && !asker.unspecified;
     const speaker = member.mates.find((mate) => mate.active) ?? member;
-    const elected = (spread ? this.#spread.choose(service, member.mates, asker) : undefined) ?? speaker;
+    const elected = (spread ? this.#shares.choose(service, member.mates, asker) : undefined) ?? speaker;
     // Where all look dead a question is the only sign of life, and two hosts that ask each other must not both wait for another.
     const chosen = elected.standing === "down" ? member : elected;
     if (chosen !== member && toMany) return false;
     if (mac === undefined) return true;
-    if (spread) this.#spread.note(service, asker, mac, chosen);
+    if (spread) this.#shares.note(service, asker, mac, chosen);
     if (chosen === member) return true;
     // It was told of this one once, and gets to hear of the right one.
     this.#counts.handedOn += 1;

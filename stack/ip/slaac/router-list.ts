@@ -149,8 +149,9 @@ export class RouterList {
   #tell(held: Held, expiresMs: number): void {
     const before = held.route;
     held.route = this.#routeOf(held, expiresMs);
-    if (before.metric !== held.route.metric) this.#io.removeRoute(before);
+    // First the new one: a path that leads over the router alone ends with its last route.
     this.#io.addRoute(held.route);
+    if (before.metric !== held.route.metric) this.#io.removeRoute(before);
   }
 
   #gone({ router, prefix, route }: Held): void {

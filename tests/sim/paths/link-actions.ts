@@ -1,59 +1,46 @@
-/** What happens in a world of one link: interfaces go silent one way or both, flap, lose their carrier, leave; or nothing does. */
-import { below, chance, type Random } from "../../../stack/device/random.ts";
+/** What happens in a world of one link: interfaces go silent one way or both, flap, lose carrier or address, leave; addresses go. */
+import { below, chance } from "../../../stack/device/random.ts";
+import { type Action, CALM_MS, flapping, happen } from "./deeds.ts";
 import type { Seat } from "./link-end.ts";
 import type { LinkWorld } from "./link-world.ts";
-
-interface Action {
-  readonly name: string;
-  readonly weight: number;
-  readonly run: (world: LinkWorld, seat: Seat, random: Random) => void;
-}
-
-const MOST_FLAPS = 6;
-const FLAP_MS = 400;
-/** Long enough that all is settled, and questions have to be answered. */
-const CALM_MS = 9000;
-
-const pick = <T>(random: Random, all: readonly T[]): T => all[below(random, all.length)]!;
+import { pick } from "./plan.ts";
 
 const healOne = (world: LinkWorld, seat: Seat): void => {
+  const end = world.endOf(seat);
   seat.device.setUp(true);
-  world.endOf(seat).join(seat);
-  seat.set({ cutOut: false, cutIn: false, down: false, left: false }, world.now);
+  end.join(seat);
+  end.dress(seat, true);
+  seat.weather.clear(world.stage.now);
 };
 
-/** Goes and comes, silently or with the carrier. */
-const flap = (world: LinkWorld, seat: Seat, random: Random): void => {
-  const silent = chance(random, 0.5);
-  const { cutOut, cutIn, down } = seat.now;
-  for (let left = 1 + below(random, MOST_FLAPS); left > 0; left--) {
-    if (!silent) seat.device.setUp(false);
-    seat.set(silent ? { cutOut: true, cutIn: true } : { down: true }, world.now);
-    world.advance(below(random, FLAP_MS));
-    // What was wrong with it before still is.
-    if (!silent) seat.device.setUp(!down);
-    seat.set(silent ? { cutOut, cutIn } : { down }, world.now);
-    world.advance(below(random, FLAP_MS));
-  }
-};
-
-const ACTIONS: readonly Action[] = [
+const ACTIONS: readonly Action<LinkWorld, Seat>[] = [
   {
     name: "cut",
     weight: 6,
-    run: (world, seat, random) => {
-      const ways = pick(random, [{ cutOut: true, cutIn: true }, { cutOut: true }, { cutIn: true }]);
-      seat.set(ways, world.now);
+    run: ({ stage }, { weather }, random) => {
+      // No path leads over one without an address, so nobody judges it and could tell.
+      if (weather.has("bare")) return;
+      const ways = [{ cutOut: true, cutIn: true }, { cutOut: true }, { cutIn: true }];
+      weather.set(pick(random, ways), stage.now);
     },
   },
   { name: "heal", weight: 6, run: healOne },
-  { name: "flap", weight: 2, run: flap },
+  {
+    name: "flap",
+    weight: 2,
+    run: ({ stage }, { weather, device }, random) => {
+      const isSilent = !weather.has("bare") && chance(random, 0.5);
+      flapping(stage, weather, isSilent ? ["cutOut", "cutIn"] : ["down"], random, (isDown) => {
+        if (!isSilent) device.setUp(!isDown);
+      });
+    },
+  },
   {
     name: "carrier",
     weight: 3,
-    run: (world, seat) => {
-      seat.device.setUp(false);
-      seat.set({ down: true }, world.now);
+    run: ({ stage }, { weather, device }) => {
+      device.setUp(false);
+      weather.set({ down: true }, stage.now);
     },
   },
   {
@@ -61,25 +48,39 @@ const ACTIONS: readonly Action[] = [
     weight: 2,
     run: (world, seat) => {
       world.endOf(seat).leave(seat);
-      seat.set({ left: true }, world.now);
+      seat.weather.set({ left: true, bare: false }, world.stage.now);
     },
   },
-  { name: "calm", weight: 6, run: (world, _, random) => world.advance(below(random, CALM_MS)) },
+  {
+    name: "undress",
+    weight: 1,
+    run: (world, seat) => {
+      if (seat.weather.goodSinceMs === Infinity) return;
+      world.endOf(seat).dress(seat, false);
+      seat.weather.set({ bare: true }, world.stage.now);
+    },
+  },
+  {
+    name: "address",
+    weight: 1,
+    run: (world, seat, random) => {
+      const end = world.endOf(seat);
+      end.serve(false);
+      world.stage.advance(below(random, CALM_MS));
+      end.serve(true);
+    },
+  },
+  { name: "calm", weight: 6, run: ({ stage }, _, random) => stage.advance(below(random, CALM_MS)) },
 ];
-const ALL_WEIGHTS = ACTIONS.reduce((sum, action) => sum + action.weight, 0);
 
 /** Something happens to one of the interfaces. */
 export const actOnLink = (world: LinkWorld): void => {
-  const { random, seats } = world;
-  let at = below(random, ALL_WEIGHTS);
-  const action = ACTIONS.find((one) => (at -= one.weight) < 0)!;
-  const seat = pick(random, seats);
-  world.trace.note(`-- ${action.name} of ${seat.tap.name}`);
-  action.run(world, seat, random);
+  const seat = pick(world.stage.random, world.seats);
+  happen(world, seat, seat.port.name, ACTIONS);
 };
 
 /** Everything that was broken is whole again. */
 export const healLink = (world: LinkWorld): void => {
-  world.trace.note("-- all is healed");
+  world.stage.trace.note("-- all is healed");
   for (const seat of world.seats) healOne(world, seat);
 };

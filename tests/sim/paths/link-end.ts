@@ -1,124 +1,140 @@
-/** One of the two hosts of a world of one link: its interfaces on the link, what is wrong with each, and who watches them. */
+/** A host of a world of one link: its interfaces on the link, what is wrong with each, and who watches them. */
+import { Bfd } from "../../../stack/bfd/bfd.ts";
 import type { MemoryDevice } from "../../../stack/device/memory.ts";
-import type { Random } from "../../../stack/device/random.ts";
-import { Host } from "../../../stack/ip/host.ts";
-import type { Interface } from "../../../stack/ip/interface.ts";
+import { EchoMonitor } from "../../../stack/ip/paths/echo-monitor.ts";
+import type { PathMonitor } from "../../../stack/ip/paths/monitor.ts";
 import { NeighbourMonitor } from "../../../stack/ip/paths/neighbour-monitor.ts";
 import type { Path } from "../../../stack/ip/paths/path.ts";
-import type { Loop } from "../../../stack/loop/loop.ts";
-import type { Tap } from "../../support/tap.ts";
-import { wrongWith } from "./judge.ts";
-import { linkService, type LinkPlan, seatAddress } from "./link-plan.ts";
+import type { Family } from "../../../stack/wire/address.ts";
+import { IpAddress } from "../../../stack/wire/address.ts";
+import { guestAddress, lengthOf, linkService, type LinkPlan, seatAddress } from "./link-plan.ts";
+import { Party, PULSE } from "./party.ts";
 import { type End, otherOf } from "./plan.ts";
-import type { Speaker } from "./programs.ts";
+import type { Port } from "./port.ts";
+import type { Stage } from "./stage.ts";
+import type { Weather } from "./weather.ts";
 
-/** What may be wrong with an interface. */
-export interface SeatTrouble {
-  /** What it says does not get through, or what others say does not come to it. */
-  cutOut: boolean;
-  cutIn: boolean;
-  /** It has no carrier. */
-  down: boolean;
-  left: boolean;
-}
+/** What may be wrong with an interface: one direction or both, the carrier, it has left, or it has no address of its own. */
+export type SeatTrouble = "cutOut" | "cutIn" | "down" | "left" | "bare";
 
 /** One interface of an end on the link. */
-export class Seat {
+export interface Seat {
   readonly end: End;
   readonly index: number;
   readonly device: MemoryDevice;
-  readonly tap: Tap;
-  readonly now: SeatTrouble = { cutOut: false, cutIn: false, down: false, left: false };
-  /** Since when all is well; Infinity where it is not. */
-  goodSinceMs = 0;
-  /** When something got worse last. */
-  worseMs = -Infinity;
-
-  constructor(end: End, index: number, device: MemoryDevice, tap: Tap) {
-    this.end = end;
-    this.index = index;
-    this.device = device;
-    this.tap = tap;
-  }
-
-  set(change: Partial<SeatTrouble>, nowMs: number): void {
-    const before = { ...this.now };
-    Object.assign(this.now, change);
-    const names = ["cutOut", "cutIn", "down", "left"] as const;
-    if (names.some((name) => this.now[name] && !before[name])) this.worseMs = nowMs;
-    if (names.some((name) => this.now[name])) this.goodSinceMs = Infinity;
-    else if (this.goodSinceMs === Infinity) this.goodSinceMs = nowMs;
-  }
+  readonly port: Port;
+  readonly weather: Weather<SeatTrouble>;
 }
 
-const INTERVAL_MS = 100;
-const COUNT = 3;
-
-export class LinkEnd {
-  readonly end: End;
-  readonly plan: LinkPlan;
-  readonly host: Host;
+export class LinkEnd extends Party {
   readonly seats: readonly Seat[];
-  readonly #joined = new Map<Seat, Interface>();
+  readonly ports: readonly Port[];
+  readonly #plan: LinkPlan;
+  readonly #stage: Stage;
+  readonly #bfd: Bfd;
 
-  constructor(end: End, plan: LinkPlan, seats: readonly Seat[], loop: Loop, random: Random) {
-    this.end = end;
-    this.plan = plan;
+  constructor(stage: Stage, end: End, plan: LinkPlan, seats: readonly Seat[], resumeMs: number) {
+    super(stage, end, plan, resumeMs);
+    this.#stage = stage;
+    this.#plan = plan;
     this.seats = seats;
-    const { verifyMs, answer, family } = plan;
-    const paths = { verifyMs, ...(plan.damping ? {} : { damping: false as const }) };
-    this.host = new Host({ loop, random }, { paths });
-    this.host.addService(linkService(end, family), { dad: false, answer });
+    this.ports = seats.map(({ port }) => port);
+    this.#bfd = new Bfd(this.host);
+    this.serve(true);
     for (const seat of seats) this.join(seat);
-    const target = linkService(otherOf(end), family);
-    for (const { tap } of seats) {
-      const monitor = new NeighbourMonitor(this.host, { intervalMs: INTERVAL_MS, count: COUNT, target });
-      this.host.paths.watch({ interface: tap.name, family, gateway: null }, monitor);
+    for (const seat of seats)
+      this.host.paths.watch(
+        { interface: seat.port.tap.name, family: plan.family, gateway: null },
+        this.#monitor(seat),
+      );
+  }
+
+  own(family: Family): string {
+    return linkService(this.end, family);
+  }
+
+  other(family: Family): string {
+    return linkService(otherOf(this.end), family);
+  }
+
+  protected get serviceOptions() {
+    return { dad: false, answer: this.#plan.answer };
+  }
+
+  pathOf(port: Port, family: Family): Path | undefined {
+    return this.host.paths.find({ interface: port.tap.name, family, gateway: null });
+  }
+
+  /** The link-local network keeps a path alive over which no route leads there. */
+  leadsThere(port: Port): boolean {
+    const seat = this.seats.find((one) => one.port === port);
+    return port.books.on !== undefined && seat?.weather.has("bare") === false;
+  }
+
+  /** The one that speaks for its service address, among those that are known to be on the link; undefined where none does. */
+  get elected(): Seat | undefined {
+    return this.announcers.find(({ weather }) => this.#plan.named || !weather.has("bare"));
+  }
+
+  /** All that say that they speak for it. */
+  get announcers(): readonly Seat[] {
+    const carriers = this.host.services.flatMap((service) => service.carriers());
+    const names = new Set(carriers.filter(({ announces }) => announces).map(({ name }) => name));
+    return this.seats.filter(({ port }) => names.has(port.tap.name));
+  }
+
+  join({ port, index }: Seat): void {
+    if (port.books.on !== undefined) return;
+    const { family, named } = this.#plan;
+    const addresses = [`${seatAddress(this.end, index, family)}/${lengthOf(family)}`];
+    const segment = named ? { segment: "hall" } : {};
+    port.books.open(() => this.host.join(port.tap, { addresses, dad: false, ...segment }));
+    port.routedMs = this.#stage.now;
+  }
+
+  leave({ port }: Seat): void {
+    const { on } = port.books;
+    if (on === undefined) return;
+    this.host.leave(on);
+    port.books.close();
+    port.routedMs = this.#stage.now;
+  }
+
+  /** Gives an interface its own address, or takes it away. */
+  dress({ port, index }: Seat, dressed: boolean): void {
+    const { family } = this.#plan;
+    const address = IpAddress.parse(seatAddress(this.end, index, family));
+    const addresses = port.books.on?.addresses;
+    if (addresses === undefined || dressed === (addresses.find(address) !== undefined)) return;
+    if (dressed) addresses.add(address, lengthOf(family), { dad: false });
+    else addresses.remove(address);
+    port.routedMs = this.#stage.now;
+  }
+
+  override close(): void {
+    this.#bfd.close();
+    super.close();
+  }
+
+  #monitor({ index, port }: Seat): PathMonitor {
+    const { family, watch } = this.#plan;
+    const target = guestAddress(family);
+    const { intervalMs, count } = PULSE;
+    switch (watch) {
+      case "service":
+        return new NeighbourMonitor(this.host, { ...PULSE, target: this.other(family) });
+      case "neighbour":
+        return new NeighbourMonitor(this.host, { ...PULSE, target });
+      case "health":
+        return new EchoMonitor(this.host, { ...PULSE, target });
+      case "bfd":
+        return this.#bfd.session({
+          peer: target,
+          local: seatAddress(this.end, index, family),
+          interface: port.tap.name,
+          intervalMs,
+          multiplier: count,
+        });
     }
-  }
-
-  get speaker(): Speaker {
-    const { host, plan, end } = this;
-    const { family, policy, sockets, inPlace } = plan;
-    return {
-      host,
-      families: [family],
-      policy,
-      sockets,
-      inPlace,
-      own: (of) => linkService(end, of),
-      other: (of) => linkService(otherOf(end), of),
-    };
-  }
-
-  pathOf(seat: Seat): Path | undefined {
-    return this.host.paths.find({ interface: seat.tap.name, family: this.plan.family, gateway: null });
-  }
-
-  /** What is wrong with data that leaves by this seat now; undefined where nothing is. */
-  wrongWith(seat: Seat): string | undefined {
-    const taken = this.pathOf(seat);
-    if (taken === undefined) return `seat ${seat.index} has no path`;
-    const rivals = this.plan.policy === "redundant" ? [] : this.seats;
-    const others = rivals.map((one) => this.pathOf(one));
-    return wrongWith(taken, others, this.host.loop.now);
-  }
-
-  join(seat: Seat): void {
-    if (this.#joined.has(seat)) return;
-    const address = seatAddress(this.end, seat.index, this.plan.family);
-    this.#joined.set(seat, this.host.join(seat.tap, { addresses: [address], dad: false }));
-  }
-
-  leave(seat: Seat): void {
-    const made = this.#joined.get(seat);
-    if (made === undefined) return;
-    this.#joined.delete(seat);
-    this.host.leave(made);
-  }
-
-  close(): void {
-    this.host.close();
-    this.#joined.clear();
   }
 }

@@ -1,73 +1,72 @@
-/** A small world of one link in virtual time: two hosts on a switch, each with several interfaces and a service address, and questions. */
-import { MemoryUmem } from "../../../stack/device/pool.ts";
-import { seededRandom, type Random } from "../../../stack/device/random.ts";
-import type { Host } from "../../../stack/ip/host.ts";
-import type { Timer } from "../../../stack/loop/timers.ts";
+/** A small world of one link in virtual time: two hosts on a switch, each with several interfaces, a guest, and questions. */
+import type { MemoryDevice } from "../../../stack/device/memory.ts";
+import type { Random } from "../../../stack/device/random.ts";
+import * as ethernet from "../../../stack/wire/ethernet.ts";
 import { FloodingSwitch } from "../../support/flooding-switch.ts";
-import { Tap } from "../../support/tap.ts";
-import { Timeline } from "../timeline.ts";
-import { Trace } from "../witness.ts";
-import { carriedBy } from "./judge.ts";
+import { answeredBy, Answers } from "./answers.ts";
+import { askerOf, Guest } from "./guest.ts";
 import type { Mortal } from "./life.ts";
-import { LinkEnd, Seat } from "./link-end.ts";
-import { endName, type LinkPlan, seatMac } from "./link-plan.ts";
-import { type End, FAR, NEAR } from "./plan.ts";
-import { answerAll, type Asker, askersOf, NUMBER_AT, QUESTION_BYTES } from "./programs.ts";
-import { Questions } from "./questions.ts";
+import { LinkEnd, type Seat, type SeatTrouble } from "./link-end.ts";
+import { GUEST_MAC, type LinkPlan, linkService, seatMac } from "./link-plan.ts";
+import { type End, endName, FAR, NEAR } from "./plan.ts";
+import { Port } from "./port.ts";
+import { answerAll, answerCopies, askersOf } from "./programs.ts";
+import { RINGS, Stage } from "./stage.ts";
+import { DETECT_MS, RESUME_MS, Weather } from "./weather.ts";
 
-const ASK_EVERY_MS = 40;
-const CHUNKS = 256;
-const RING = 64;
+const TROUBLES: readonly SeatTrouble[] = ["cutOut", "cutIn", "down", "left", "bare"];
 /** One end notices that its interface is dead, speaks up elsewhere, and only then the other end finds it. */
-const DETECT_MS = 2500;
-const RESUME_MS = 4000;
+const SERVICE_DETECT_MS = 2500;
+const SERVICE_RESUME_MS = 4000;
+/** Others on the link hear at once of who takes over. */
+const TOLD_MS = 300;
+/** A neighbour that is silent is doubted after 5 s, and asked three times (RFC 4861 section 10). */
+const OUTDATED_MS = 9500;
+/** Of timers that each begin a turn after what they wait for. */
+const SLACK_MS = 500;
 
 export class LinkWorld implements Mortal {
   readonly plan: LinkPlan;
-  readonly random: Random;
-  readonly trace: Trace;
+  readonly stage: Stage;
   readonly seats: readonly Seat[];
   readonly near: LinkEnd;
   readonly far: LinkEnd;
-  readonly umems = new Set<MemoryUmem>();
-  readonly questions: Questions;
-  readonly loop: Timeline["loop"];
-  readonly #time: Timeline;
   readonly #switch: FloodingSwitch;
-  readonly #askers: readonly Asker[];
-  readonly #asking: Timer;
-  readonly #question = new Uint8Array(QUESTION_BYTES);
+  readonly #guest: Guest;
+  readonly #guestPort: Port;
+  readonly #answers = new Answers();
+  readonly #detectMs: number;
+  readonly #resumeMs: number;
 
   constructor(plan: LinkPlan, random: Random, keepsTrace: boolean) {
     this.plan = plan;
-    this.random = random;
-    this.trace = new Trace(() => this.#time.now, keepsTrace);
-    const complain = (text: string): void => this.trace.complain(text);
-    this.#time = new Timeline({ complain, heldMs: () => Infinity });
-    this.loop = this.#time.loop;
-    this.#switch = new FloodingSwitch(this.loop);
-    const { near, far } = plan.seats;
+    const { watch, seats } = plan;
+    this.#detectMs = watch === "service" ? SERVICE_DETECT_MS : DETECT_MS;
+    this.#resumeMs = watch === "service" ? SERVICE_RESUME_MS : RESUME_MS[watch];
+    const stage = new Stage(random, keepsTrace, {
+      heldMs: () => Infinity,
+      isRequired: (sentMs, by) => this.#isRequired(sentMs, by),
+      look: () => this.#look(),
+    });
+    this.stage = stage;
+    this.#switch = new FloodingSwitch(stage.loop);
     const seatsOf = (end: End, count: number): Seat[] =>
       Array.from({ length: count }, (_, index) => this.#seat(end, index));
-    this.seats = [...seatsOf(NEAR, near), ...seatsOf(FAR, far)];
-    this.questions = new Questions({ isRequired: (sentMs) => this.#isRequired(sentMs), complain });
-    this.near = this.#end(NEAR);
-    this.far = this.#end(FAR);
-    answerAll(this.far.speaker, (number) => this.questions.hear(number));
-    this.#askers = askersOf(this.near.speaker, (number) => this.questions.take(number));
-    this.#asking = this.loop.every(ASK_EVERY_MS, () => this.#ask());
+    const [near, far] = [seatsOf(NEAR, seats.near), seatsOf(FAR, seats.far)];
+    this.seats = [...near, ...far];
+    this.#guestPort = this.#plugGuest();
+    this.near = new LinkEnd(stage, NEAR, plan, near, this.#resumeMs);
+    this.far = new LinkEnd(stage, FAR, plan, far, this.#resumeMs);
+    this.#guest = new Guest(stage, plan, this.#guestPort);
+    const hear = (number: number): void => stage.questions.hear(number);
+    for (const { speaker } of this.parties) answerAll(speaker, hear);
+    if (plan.policy === "redundant") answerCopies(this.far.speaker, hear);
+    const askers = askersOf(this.near.speaker, (number) => stage.questions.take(number));
+    stage.begin([{ name: this.near.name, askers }, ...this.#guest.companies]);
   }
 
-  get actions(): number {
-    return this.plan.actions;
-  }
-
-  get hosts(): readonly Host[] {
-    return [this.near.host, this.far.host];
-  }
-
-  get now(): number {
-    return this.#time.now;
+  get parties(): readonly LinkEnd[] {
+    return [this.near, this.far];
   }
 
   /** Nothing holds packets back here. */
@@ -75,84 +74,138 @@ export class LinkWorld implements Mortal {
     return true;
   }
 
-  endOf(seat: Seat): LinkEnd {
-    return seat.end === NEAR ? this.near : this.far;
-  }
-
-  advance(ms: number): void {
-    this.#time.advance(ms);
-    this.questions.judge(this.now);
-  }
-
-  hush(): void {
-    this.#asking.cancel();
+  endOf({ end }: Seat): LinkEnd {
+    return end === NEAR ? this.near : this.far;
   }
 
   close(): void {
-    const hosts = (): void => [this.near, this.far].forEach((end) => end.close());
+    const hosts = (): void => [...this.parties, this.#guest].forEach((one) => one.close());
     const devices = (): void => {
-      for (const { tap } of this.seats) tap.close();
+      for (const { port } of this.seats) port.tap.close();
+      this.#guestPort.tap.close();
       this.#switch.close();
     };
-    for (const end of this.plan.devicesFirst ? [devices, hosts] : [hosts, devices]) {
-      end();
-      this.#time.settle();
-    }
+    this.stage.end(this.plan.devicesFirst, hosts, devices);
   }
 
-  /** Whether each end had an interface that was well, and what was wrong with others so old that it was known. */
-  #isRequired(sentMs: number): boolean {
-    const well = (end: End): boolean =>
-      this.seats.some((seat) => seat.end === end && seat.goodSinceMs <= sentMs - RESUME_MS);
-    return this.seats.every(({ worseMs }) => worseMs < sentMs - DETECT_MS) && well(NEAR) && well(FAR);
-  }
-
-  #ask(): void {
-    const view = new DataView(this.#question.buffer);
-    for (const ask of this.#askers) {
-      view.setUint32(NUMBER_AT, this.questions.next);
-      this.questions.ask(this.now);
-      if (!ask(this.#question)) this.trace.note("a question was refused");
-    }
-  }
-
-  #fork(): Random {
-    return seededRandom(this.random.next());
-  }
-
-  #end(end: End): LinkEnd {
-    const own = this.seats.filter((seat) => seat.end === end);
-    const made = new LinkEnd(end, this.plan, own, this.loop, this.#fork());
-    made.host.on((event) => {
-      if (event.kind !== "path" && event.kind !== "service") return;
-      const what =
-        event.kind === "path"
-          ? `${event.path} ${event.previous} -> ${event.state} (${event.reason})`
-          : `${event.address} is at ${event.name}`;
-      this.trace.note(`${endName(end)}: ${what}`);
+  /**
+   * Whether each end that takes part had an interface that was well, and what was wrong with others so old that it was known.
+   * Where ends judge by each other both take part in everything.
+   */
+  #isRequired(sentMs: number, by: string): boolean {
+    const all = by === this.near.name || this.plan.watch === "service";
+    const ends = all ? this.parties : this.parties.filter(({ end }) => by === askerOf(end));
+    if (by === this.near.name && this.#isOutdated(sentMs)) return false;
+    return ends.every(({ seats, served }) => {
+      const known = seats.every(
+        ({ weather }) => weather.worseMs < sentMs - this.#detectMs - TOLD_MS && !weather.isUnclear(sentMs),
+      );
+      return (
+        known && served.carries(sentMs) && seats.some(({ weather }) => weather.carries(sentMs - TOLD_MS))
+      );
     });
-    return made;
+  }
+
+  /** An interface that was dead may have missed who took over, and finds that out by silence unless its monitor asks for it. */
+  #isOutdated(sentMs: number): boolean {
+    if (this.plan.watch === "service") return false;
+    return this.near.seats.some(({ weather: { deadSinceMs, goodSinceMs } }) => {
+      const wasAlways = goodSinceMs <= sentMs - OUTDATED_MS || goodSinceMs === 0;
+      return deadSinceMs === Infinity && !wasAlways;
+    });
+  }
+
+  /** Whether hosts know how it is, and answer for their service addresses where they can. */
+  #look(): void {
+    const { wrong } = this.#guest;
+    if (wrong !== undefined) this.stage.complain(`guest: ${wrong}`);
+    for (const end of this.parties) {
+      end.audit();
+      for (const seat of end.seats) this.#lookAt(end, seat);
+      this.#lookAtSpeakers(end);
+    }
+  }
+
+  #lookAt(end: LinkEnd, { port, weather }: Seat): void {
+    const { plan, stage } = this;
+    const path = end.pathOf(port, plan.family);
+    if (path === undefined) return;
+    if (weather.isKnownDead(stage.now, this.#detectMs) && path.state !== "down")
+      stage.complain(`${path} of the ${end.name} end is ${path.state} though it is dead`);
+    const upMs = weather.goodSinceMs + this.#resumeMs + plan.verifyMs + SLACK_MS;
+    // Where ends judge by each other, how it is depends on the other one too.
+    if (plan.watch === "service" || path.state === "up") return;
+    if (stage.now > Math.max(upMs, end.course.freeAtMs(path) + SLACK_MS))
+      stage.complain(`${path} of the ${end.name} end is ${path.state} though it is well`);
+  }
+
+  /** One speaks for the service address, on a link that the host knows to be one; where another is well no dead one does. */
+  #lookAtSpeakers(end: LinkEnd): void {
+    const { plan, stage } = this;
+    if (end.served.has("removed")) return;
+    const here = end.seats.filter(({ port }) => port.books.on !== undefined);
+    const apart = plan.named ? 0 : here.filter(({ weather }) => weather.has("bare")).length;
+    const expected = apart + (here.length > apart ? 1 : 0);
+    const { announcers, elected } = end;
+    if (announcers.length !== expected)
+      stage.complain(`${announcers.length} interfaces of the ${end.name} end speak, and not ${expected}`);
+    // Where ends judge by each other, and one is gone, all of the other's look alike.
+    const others = this.parties.filter((other) => other !== end);
+    const tells = others.every(
+      ({ seats, served }) =>
+        served.carries(stage.now) && seats.some(({ weather }) => weather.carries(stage.now)),
+    );
+    if (plan.watch === "service" && !tells) return;
+    const dead = elected?.weather.isKnownDead(stage.now, this.#detectMs) === true;
+    if (dead && end.seats.some(({ weather }) => weather.carries(stage.now)))
+      stage.complain(`${elected.port.name} speaks for its host though it is dead, and another is well`);
   }
 
   #seat(end: End, index: number): Seat {
-    const umem = new MemoryUmem({ chunkCount: CHUNKS });
-    this.umems.add(umem);
+    const { watch } = this.plan;
+    const weather = new Weather<SeatTrouble>({
+      troubles: TROUBLES,
+      fatal: ["cutOut", "cutIn", "down", "left"],
+      watch: watch === "service" ? undefined : watch,
+      resumeMs: this.#resumeMs,
+    });
     const name = `${endName(end)}${index}`;
-    const rings = { rxRing: RING, txRing: RING, fillRing: RING };
-    const mac = seatMac(end, index);
-    const device = this.#switch.plug({ name, mac, umem, ...rings, hears: () => !seat.now.cutIn });
-    const tap = new Tap(
-      device,
-      (view, at, head, length) => {
-        this.trace.frame(`${name} >`, view, at, head, length);
-        if (carriedBy(view, at, head) === undefined) return;
-        const wrong = this.endOf(seat).wrongWith(seat);
-        if (wrong !== undefined) this.trace.complain(`data leaves ${name} though ${wrong}`);
-      },
-      (view, at, head, length) => this.trace.frame(`${name} <`, view, at, head, length),
-    );
-    const seat: Seat = new Seat(end, index, device, tap);
-    tap.loses = () => seat.now.cutOut;
+    const device = this.#device(name, seatMac(end, index), () => !weather.has("cutIn"));
+    const port = new Port(this.stage, name, device, device.umem, false, {
+      loses: () => weather.has("cutOut"),
+      speaks: (spoken, from) => (end === NEAR ? this.near : this.far).speaks(spoken, from),
+      says: (view, at, head) => this.#judgeAnswer(seat, view, at, head),
+    });
+    const seat: Seat = { end, index, device, port, weather };
     return seat;
+  }
+
+  #judgeAnswer(seat: Seat, view: DataView, at: number, head: number): void {
+    const { family, named } = this.plan;
+    const address = answeredBy(view, at, head);
+    if (address === undefined || address !== linkService(seat.end, family)) return;
+    const end = this.endOf(seat);
+    // Who takes over says so to all, whoever did before; that is no answer.
+    if (ethernet.destination(view, at).multicast) return;
+    const asker = ethernet.destination(view, at).toString();
+    if (!this.#answers.doubles(asker, address, seat.port.name, this.stage.now)) return;
+    // Each answers for itself where all look dead, and where the host cannot know that it is one link.
+    const path = end.elected && end.pathOf(end.elected.port, family);
+    const apart = !named && end.seats.some(({ weather }) => weather.has("bare"));
+    if (path !== undefined && path.state !== "down" && !apart)
+      this.stage.complain(`${seat.port.name} answers ${asker} for ${address}, and another did so just now`);
+  }
+
+  #plugGuest(): Port {
+    const name = "guest";
+    const device = this.#device(name, GUEST_MAC, () => true);
+    return new Port(this.stage, name, device, device.umem, false, {
+      loses: () => false,
+      speaks: ({ number }) => this.stage.questions.leaves(number, name),
+    });
+  }
+
+  #device(name: string, mac: Uint8Array, hears: () => boolean): MemoryDevice {
+    return this.#switch.plug({ name, mac, umem: this.stage.umem(), ...RINGS, hears });
   }
 }

@@ -20,9 +20,9 @@ export interface NetworkPlan {
   readonly metric: number;
 }
 
-export interface PathsPlan {
+/** What a plan of either kind of world says: of two hosts, one that asks and one that answers, and of what befalls them. */
+export interface LifePlan {
   readonly seed: number;
-  readonly networks: readonly NetworkPlan[];
   readonly families: readonly Family[];
   readonly policy: (typeof POLICIES)[number];
   readonly damping: boolean;
@@ -36,14 +36,19 @@ export interface PathsPlan {
   readonly devicesFirst: boolean;
 }
 
+export interface PathsPlan extends LifePlan {
+  readonly networks: readonly NetworkPlan[];
+}
+
 const DELAYS_MS = [0, 0, 0.5, 12] as const;
-const WATCHES = ["bfd", "neighbour", "health"] as const;
+export const WATCHES: readonly Watch[] = ["bfd", "neighbour", "health"];
 /** How questions take one of several paths, or all. */
 export const POLICIES = ["handover", "spread", "redundant"] as const;
 const VERIFY_MS = [0, 200, 1000, 4000] as const;
-const FAMILIES = [[4], [6], [4, 6]] as const;
+export const FAMILIES = [4, 6] as const;
+const SPOKEN = [[4], [6], [4, 6]] as const;
 
-const pick = <T>(random: Random, all: readonly T[]): T => all[below(random, all.length)]!;
+export const pick = <T>(random: Random, all: readonly T[]): T => all[below(random, all.length)]!;
 
 export const planOf = (seed: number, random: Random): PathsPlan => {
   const equal = chance(random, 0.6);
@@ -58,19 +63,21 @@ export const planOf = (seed: number, random: Random): PathsPlan => {
       metric: equal ? 10 : 10 + index,
     };
   });
-  return {
-    seed,
-    networks,
-    families: pick(random, FAMILIES),
-    policy: pick(random, POLICIES),
-    damping: chance(random, 0.7),
-    verifyMs: pick(random, VERIFY_MS),
-    inPlace: chance(random, 0.5),
-    sockets: 1 + below(random, 3),
-    actions: 6 + below(random, 8),
-    devicesFirst: chance(random, 0.3),
-  };
+  return { networks, ...lifeOf(seed, pick(random, SPOKEN), random) };
 };
+
+/** The part that plans of all kinds have. */
+export const lifeOf = (seed: number, families: readonly Family[], random: Random): LifePlan => ({
+  seed,
+  families,
+  policy: pick(random, POLICIES),
+  damping: chance(random, 0.7),
+  verifyMs: pick(random, VERIFY_MS),
+  inPlace: chance(random, 0.5),
+  sockets: 1 + below(random, 3),
+  actions: 6 + below(random, 8),
+  devicesFirst: chance(random, 0.3),
+});
 
 /** Hosts by their part: the one that asks, the one that answers, and routers. */
 export const NEAR = 1;
@@ -83,6 +90,7 @@ const SERVICE_NET = 99;
 export type End = typeof NEAR | typeof FAR;
 
 export const otherOf = (end: End): End => (end === NEAR ? FAR : NEAR);
+export const endName = (end: End): "near" | "far" => (end === NEAR ? "near" : "far");
 
 /** The number of the cable that an end is on. */
 const cableOf = ({ index, routed }: NetworkPlan, end: End): number =>

@@ -23,8 +23,8 @@ const describePaths = ({ networks, policy, families, verifyMs }: PathsPlan): str
   return `networks (${each.join("; ")}; ${policy}, IPv${families.join(" and IPv")}, trial of ${verifyMs} ms)`;
 };
 
-const describeLink = ({ seats, policy, family, answer, verifyMs }: LinkPlan): string =>
-  `link (${seats.near} interfaces to ${seats.far}; ${policy}, ${answer}, IPv${family}, trial of ${verifyMs} ms)`;
+const describeLink = ({ seats, policy, family, answer, watch, named, verifyMs }: LinkPlan): string =>
+  `link (${seats.near} interfaces to ${seats.far}; ${policy}, ${answer}, IPv${family}, ${named ? "named, " : ""}watched by ${watch}, trial of ${verifyMs} ms)`;
 
 /** Runs the seed again with the trace on; it goes the same way. */
 export const explainPaths = (seed: number): string => {

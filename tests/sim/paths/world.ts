@@ -1,23 +1,17 @@
-/** A small world of paths in virtual time: two hosts, the networks between them with their weather, and a steady flow of questions. */
+/** A small world of networks in virtual time: two hosts, the networks between them with their weather, and a steady flow of questions. */
 import { faulty, type FaultyDevice } from "../../../stack/device/fault.ts";
 import { createLink, type MemoryDevice } from "../../../stack/device/memory.ts";
-import { MemoryUmem } from "../../../stack/device/pool.ts";
-import { chance, seededRandom, type Random } from "../../../stack/device/random.ts";
+import { chance, type Random } from "../../../stack/device/random.ts";
 import { Host } from "../../../stack/ip/host.ts";
-import type { PathState } from "../../../stack/ip/paths/path.ts";
-import type { Timer } from "../../../stack/loop/timers.ts";
 import { IpAddress } from "../../../stack/wire/address.ts";
 import { Prefix } from "../../../stack/wire/prefix.ts";
-import { Tap } from "../../support/tap.ts";
-import { Timeline } from "../timeline.ts";
-import { Trace } from "../witness.ts";
 import { PathsEnd, type Plug } from "./end.ts";
-import { carriedBy } from "./judge.ts";
 import type { Mortal } from "./life.ts";
 import {
   addressOf,
   bitsOf,
   type End,
+  endName,
   FAR,
   macOf,
   NEAR,
@@ -26,19 +20,26 @@ import {
   routerOf,
   serviceOf,
 } from "./plan.ts";
-import { answerAll, type Asker, askersOf, NUMBER_AT, QUESTION_BYTES } from "./programs.ts";
-import { Questions } from "./questions.ts";
-import { DETECT_MS, Weather } from "./weather.ts";
+import { Port } from "./port.ts";
+import { answerAll, answerCopies, askersOf } from "./programs.ts";
+import { RINGS, Stage } from "./stage.ts";
+import { DETECT_MS, RESUME_MS, Weather } from "./weather.ts";
 
-const ASK_EVERY_MS = 40;
-/** Of one end of a cable: its rings, and what is on its way. */
-const CHUNKS = 256;
-const RING = 64;
+/** What may be wrong with a network: nothing gets through from the near end, or the far one; an end has no carrier, or has left. */
+export type NetworkTrouble = "cutNear" | "cutFar" | "down" | "left" | "withdrawn";
+
+const TROUBLES: readonly NetworkTrouble[] = ["cutNear", "cutFar", "down", "left", "withdrawn"];
+/** A route that is withdrawn is no fault of the network. */
+const FATAL: readonly NetworkTrouble[] = ["cutNear", "cutFar", "down", "left"];
+/** Link events are asked for every few milliseconds. */
+const CARRIER_MS = 20;
+/** Of timers that each begin a turn after what they wait for. */
+const SLACK_MS = 500;
 
 /** A network, and what is wrong with it. */
 export interface Network {
   readonly plan: NetworkPlan;
-  readonly weather: Weather;
+  readonly weather: Weather<NetworkTrouble>;
   readonly near: Plug;
   readonly far: Plug;
   readonly nearDevice: MemoryDevice;
@@ -47,63 +48,43 @@ export interface Network {
 
 export class PathsWorld implements Mortal {
   readonly plan: PathsPlan;
-  readonly random: Random;
-  readonly trace: Trace;
+  readonly stage: Stage;
   readonly near: PathsEnd;
   readonly far: PathsEnd;
   readonly networks: readonly Network[];
-  readonly umems = new Set<MemoryUmem>();
-  readonly questions: Questions;
-  readonly loop: Timeline["loop"];
-  readonly #time: Timeline;
   readonly #routers: Host[] = [];
   readonly #devices: { close(): void }[] = [];
   readonly #faulty: FaultyDevice[] = [];
-  readonly #states = new Map<string, PathState>();
-  readonly #askers: readonly Asker[];
-  readonly #asking: Timer;
-  readonly #question = new Uint8Array(QUESTION_BYTES);
 
   constructor(plan: PathsPlan, random: Random, keepsTrace: boolean) {
     this.plan = plan;
-    this.random = random;
-    this.trace = new Trace(() => this.#time.now, keepsTrace);
-    this.#time = new Timeline({
-      complain: (text) => this.trace.complain(text),
+    const stage = new Stage(random, keepsTrace, {
       heldMs: () => this.#heldMs(),
-    });
-    this.loop = this.#time.loop;
-    this.networks = plan.networks.map((network) => this.#build(network));
-    this.questions = new Questions({
       isRequired: (sentMs) => this.#isRequired(sentMs),
-      complain: (text) => this.trace.complain(text),
+      look: () => this.#look(),
     });
-    this.near = this.#end(NEAR);
-    this.far = this.#end(FAR);
-    answerAll(this.far.speaker, (number) => this.questions.hear(number));
-    this.#askers = askersOf(this.near.speaker, (number) => this.questions.take(number));
-    this.#asking = this.loop.every(ASK_EVERY_MS, () => this.#ask());
+    this.stage = stage;
+    this.networks = plan.networks.map((network) => this.#build(network));
+    this.near = new PathsEnd(
+      stage,
+      NEAR,
+      plan,
+      this.networks.map(({ near }) => near),
+    );
+    this.far = new PathsEnd(
+      stage,
+      FAR,
+      plan,
+      this.networks.map(({ far }) => far),
+    );
+    const answer = plan.policy === "redundant" ? answerCopies : answerAll;
+    answer(this.far.speaker, (number) => stage.questions.hear(number));
+    const askers = askersOf(this.near.speaker, (number) => stage.questions.take(number));
+    stage.begin([{ name: this.near.name, askers }]);
   }
 
-  get actions(): number {
-    return this.plan.actions;
-  }
-
-  get hosts(): readonly Host[] {
-    return [this.near.host, this.far.host];
-  }
-
-  get now(): number {
-    return this.#time.now;
-  }
-
-  advance(ms: number): void {
-    this.#time.advance(ms);
-    this.questions.judge(this.now);
-  }
-
-  hush(): void {
-    this.#asking.cancel();
+  get parties(): readonly PathsEnd[] {
+    return [this.near, this.far];
   }
 
   get quiet(): boolean {
@@ -113,14 +94,10 @@ export class PathsWorld implements Mortal {
   close(): void {
     const hosts = (): void => {
       for (const host of this.#routers) host.close();
-      this.near.close();
-      this.far.close();
+      for (const party of this.parties) party.close();
     };
     const devices = (): void => this.#devices.forEach((device) => device.close());
-    for (const end of this.plan.devicesFirst ? [devices, hosts] : [hosts, devices]) {
-      end();
-      this.#time.settle();
-    }
+    this.stage.end(this.plan.devicesFirst, hosts, devices);
   }
 
   /**
@@ -128,56 +105,46 @@ export class PathsWorld implements Mortal {
    * costs nothing. Networks get worse only where they are told to, so what holds now held then, where they have not.
    */
   #isRequired(sentMs: number): boolean {
+    if (this.parties.some(({ served }) => !served.carries(sentMs))) return false;
     const all = this.networks.map(({ weather }) => weather);
     const known = all.every((one) => one.worseMs < sentMs - DETECT_MS && !one.isUnclear(sentMs));
-    const well = all.some(({ goodSinceMs, resumeMs }) => goodSinceMs <= sentMs - resumeMs);
-    return well && (known || this.plan.policy === "redundant");
+    return all.some((one) => one.carries(sentMs)) && (known || this.plan.policy === "redundant");
   }
 
-  #ask(): void {
-    const view = new DataView(this.#question.buffer);
-    for (const ask of this.#askers) {
-      view.setUint32(NUMBER_AT, this.questions.next);
-      // Noted first: over a cable without delay the answer is there before the call returns.
-      this.questions.ask(this.now);
-      if (!ask(this.#question)) this.trace.note("a question was refused");
+  /** Whether hosts know how it is: what is dead is down, and what has been well for long enough is up. */
+  #look(): void {
+    for (const party of this.parties) party.audit();
+    for (const network of this.networks) {
+      this.#lookAt(network, this.near, network.near, network.nearDevice);
+      this.#lookAt(network, this.far, network.far, network.farDevice);
+    }
+  }
+
+  #lookAt({ weather, plan: { watch } }: Network, end: PathsEnd, { port }: Plug, device: MemoryDevice): void {
+    const { now } = this.stage;
+    const isDead =
+      weather.isKnownDead(now, DETECT_MS) || (!device.connected && weather.worseMs < now - CARRIER_MS);
+    const upMs = weather.goodSinceMs + RESUME_MS[watch] + this.plan.verifyMs + SLACK_MS;
+    for (const family of this.plan.families) {
+      const path = end.pathOf(port, family);
+      if (path === undefined) continue;
+      if (isDead && path.state !== "down")
+        this.stage.complain(`${path} of the ${end.name} end is ${path.state} though its network is dead`);
+      if (path.state !== "up" && now > Math.max(upMs, end.course.freeAtMs(path) + SLACK_MS))
+        this.stage.complain(`${path} of the ${end.name} end is ${path.state} though its network is well`);
     }
   }
 
   #heldMs(): number {
+    const { now } = this.stage;
     let next = Infinity;
-    for (const { nextDueMs } of this.#faulty) if (nextDueMs > this.now && nextDueMs < next) next = nextDueMs;
+    for (const { nextDueMs } of this.#faulty) if (nextDueMs > now && nextDueMs < next) next = nextDueMs;
     return next;
   }
 
-  #fork(): Random {
-    return seededRandom(this.random.next());
-  }
-
-  #end(end: End): PathsEnd {
-    const plugs = this.networks.map((network) => (end === NEAR ? network.near : network.far));
-    const made = new PathsEnd(end, this.plan, plugs, this.loop, this.#fork());
-    const name = end === NEAR ? "near" : "far";
-    made.host.on((event) => {
-      if (event.kind !== "path") return;
-      const { path, state, previous, reason } = event;
-      this.trace.note(`${name}: ${path} ${previous} -> ${state} (${reason})`);
-      this.#follow(`${name} ${path.id}`, previous, state);
-    });
-    return made;
-  }
-
-  /** What is told of a path has no gaps. */
-  #follow(key: string, previous: PathState | undefined, state: PathState): void {
-    const known = this.#states.get(key);
-    if (known !== undefined && known !== previous)
-      this.trace.complain(`path ${key} is told to go from ${previous} to ${state}, and was ${known}`);
-    if (previous === state) this.trace.complain(`path ${key} is told to go from ${previous} to itself`);
-    this.#states.set(key, state);
-  }
-
   #build(plan: NetworkPlan): Network {
-    const weather = new Weather(plan.watch);
+    const { watch } = plan;
+    const weather = new Weather({ troubles: TROUBLES, fatal: FATAL, watch, resumeMs: RESUME_MS[watch] });
     if (!plan.routed) {
       const [near, far] = this.#cable(plan, [macOf(plan, NEAR, false), macOf(plan, FAR, false)]);
       return this.#network(plan, weather, near, far);
@@ -188,10 +155,15 @@ export class PathsWorld implements Mortal {
     return this.#network(plan, weather, near, far);
   }
 
-  #network(plan: NetworkPlan, weather: Weather, nearDevice: MemoryDevice, farDevice: MemoryDevice): Network {
+  #network(
+    plan: NetworkPlan,
+    weather: Weather<NetworkTrouble>,
+    nearDevice: MemoryDevice,
+    farDevice: MemoryDevice,
+  ): Network {
     const plug = (end: End, device: MemoryDevice): Plug => ({
       network: plan,
-      tap: this.#tap(plan, weather, end, device),
+      port: this.#port(plan, weather, end, device),
     });
     return { plan, weather, near: plug(NEAR, nearDevice), far: plug(FAR, farDevice), nearDevice, farDevice };
   }
@@ -200,56 +172,33 @@ export class PathsWorld implements Mortal {
     { index }: NetworkPlan,
     macs: readonly [Uint8Array, Uint8Array],
   ): readonly [MemoryDevice, MemoryDevice] {
-    const umem = (): MemoryUmem => {
-      const made = new MemoryUmem({ chunkCount: CHUNKS });
-      this.umems.add(made);
-      return made;
-    };
     const name = `net${index}`;
-    const rings = { rxRing: RING, txRing: RING, fillRing: RING };
-    return createLink({ names: [name, name], macs, umems: [umem(), umem()], ...rings });
+    const umems = [this.stage.umem(), this.stage.umem()] as const;
+    return createLink({ names: [name, name], macs, umems, ...RINGS });
   }
 
-  #tap({ delayMs }: NetworkPlan, weather: Weather, end: End, device: MemoryDevice): Tap {
+  #port({ delayMs }: NetworkPlan, weather: Weather<NetworkTrouble>, end: End, device: MemoryDevice): Port {
+    const { stage } = this;
     const delay = { delay: 1, delayMs: [delayMs, delayMs] as const };
     const late =
       delayMs === 0
         ? device
-        : faulty(device, { random: this.#fork(), clock: this.#time.clock, tx: delay, rx: delay });
+        : faulty(device, { random: stage.fork(), clock: stage.time.clock, tx: delay, rx: delay });
     if (late !== device) this.#faulty.push(late as FaultyDevice);
-    const mark = end === NEAR ? "near" : "far";
-    const losses = this.#fork();
-    const tap = new Tap(
-      late,
-      (view, at, head, length) => {
-        this.trace.frame(`${mark} ${device.name} >`, view, at, head, length);
-        this.#judge(end, tap, view, at, head);
-      },
-      (view, at, head, length) => this.trace.frame(`${mark} ${device.name} <`, view, at, head, length),
-    );
-    tap.loses = () => {
-      const { cutNear, cutFar, loss } = weather.now;
-      return (end === NEAR ? cutNear : cutFar) || (loss > 0 && chance(losses, loss));
-    };
-    this.#devices.push(tap);
-    return tap;
-  }
-
-  #judge(end: End, tap: Tap, view: DataView, at: number, head: number): void {
-    const family = carriedBy(view, at, head);
-    if (family === undefined) return;
-    const from = end === NEAR ? this.near : this.far;
-    const wrong = from.wrongWith(
-      from.plugs.find((plug) => plug.tap === tap)!,
-      family,
-    );
-    if (wrong !== undefined)
-      this.trace.complain(`data leaves the ${end === NEAR ? "near" : "far"} end though ${wrong}`);
+    const losses = stage.fork();
+    const cut = end === NEAR ? "cutNear" : "cutFar";
+    const port = new Port(stage, `${endName(end)} ${device.name}`, late, device.umem, late !== device, {
+      loses: () => weather.has(cut) || chance(losses, weather.loss),
+      speaks: (spoken, from) => (end === NEAR ? this.near : this.far).speaks(spoken, from),
+    });
+    this.#devices.push(port.tap);
+    return port;
   }
 
   /** A router with a cable to each end, who knows where both service addresses are. */
   #route(plan: NetworkPlan, near: MemoryDevice, far: MemoryDevice): void {
-    const router = new Host({ loop: this.loop, random: this.#fork() }, { forwarding: true });
+    const { stage } = this;
+    const router = new Host({ loop: stage.loop, random: stage.fork() }, { forwarding: true });
     this.#routers.push(router);
     this.#devices.push(near, far);
     for (const [end, device] of [

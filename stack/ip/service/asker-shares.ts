@@ -1,5 +1,5 @@
 /**
- * Askers of spread service addresses: which interface each gets, and telling them when it becomes another.
+ * How the interfaces of a link share the askers of service addresses, and telling those whose interface becomes another.
  */
 import type { Timer } from "../../loop/timers.ts";
 import type { IpAddress } from "../../wire/address.ts";
@@ -18,7 +18,7 @@ const AGAIN_MS = 1000;
 /** By then a frame to all has gone through every switch of a link, whichever way frames of another interface take. */
 const SPREAD_MS = 20;
 
-export class Spread {
+export class AskerShares {
   readonly #environment: Environment;
   readonly #seed: number;
   readonly #askers: Askers<Member>;
