@@ -50,8 +50,10 @@ export class Stall {
   left(waiting: boolean): void {
     if (!waiting) this.#waitingSinceMs = NOT_WAITING;
     else if (this.#waitingSinceMs === NOT_WAITING) this.#waitingSinceMs = this.#nowMs();
-    else if (!this.#stalled && this.#nowMs() - this.#waitingSinceMs >= STALL_MS)
+    else if (this.#nowMs() - this.#waitingSinceMs >= STALL_MS) {
+      this.#waitingSinceMs = this.#nowMs();
       this.#tell(`frames wait, and none was completed for ${STALL_MS} ms`);
+    }
   }
 
   /** The link's own event may be turns away, and none of what is sent until then leaves. */

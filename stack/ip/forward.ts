@@ -168,7 +168,7 @@ export class Forwarder {
 
   /** The same for the packet where it lies in one piece. */
   #cutAt(packet: Packet, view: DataView, at: number, out: Interface, mtu: number): boolean {
-    const way = new Way(this.#routing, packet.destination, { source: packet.source });
+    const way = new Way(this.#routing, packet.destination, { source: packet.source, foreign: true });
     if (way.prepare() !== 0) return false;
     const pieces = this.#pieces.whole(view, at, ipv4.totalLength(view, at));
     const count = countFragments4(pieces, mtu);

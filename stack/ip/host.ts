@@ -49,6 +49,14 @@ export interface HostStatistics {
   readonly services: ServiceStatistics;
 }
 
+/** More events than a device keeps, while nobody takes them. */
+const MAX_HISTORY = 1024;
+
+/** What happened to a device before it joined: how it is now says all of it, and nobody is to hear of flaps that are over. */
+const skipHistory = (device: Device): void => {
+  for (let taken = 0; taken < MAX_HISTORY && device.takeLinkEvent() !== undefined; taken++);
+};
+
 export class Host {
   readonly loop: Loop;
   readonly #core: HostCore;
@@ -113,6 +121,7 @@ export class Host {
   join(device: Device, given: JoinOptions = {}): Interface {
     this.#assertOpen();
     const options = checkJoinOptions(given);
+    if (!this.#subscriptions.has(device)) skipHistory(device);
     if (!device.open) throw new TypeError(`device "${device.name}" is closed`);
     const { routing, lifeHost } = this.#core;
     const link = new Link(device, options);

@@ -190,6 +190,19 @@ export class Routing implements Wayfinder {
     return this.#leave(way, route, route);
   }
 
+  /**
+   * Whether packets may leave from the address that was asked for: one that an interface has, now. One that is yet to be found
+   * unique is none (RFC 4862 section 5.4), nor one that went, or is another's (RFC 5227 section 2.4).
+   */
+  #mayLeave({ source, foreign }: Way["options"]): boolean {
+    if (source === undefined || foreign === true || source.loopback) return true;
+    for (const one of this.interfaces()) {
+      const state = one.isLoopback ? undefined : one.addresses.find(source)?.state;
+      if (state === "preferred" || state === "deprecated") return true;
+    }
+    return false;
+  }
+
   /** The route to take where several lead there. */
   #choose({ address, options }: Way): Route | undefined {
     const { routes } = this;
@@ -222,6 +235,7 @@ export class Routing implements Wayfinder {
     const out = this.#interfaces.get(via.interface);
     if (out === undefined) return REFUSED.noRoute;
     if (!out.link.up) return REFUSED.down;
+    if (!this.#mayLeave(options)) return REFUSED.noSource;
     way.interface = out;
     way.source = options.source ?? said.source ?? this.sourceFor(address, out, via.gateway);
     if (way.source === undefined) return REFUSED.noSource;
@@ -261,6 +275,7 @@ export class Routing implements Wayfinder {
     const out = named ?? (wanted === 0 ? (routed ?? this.#firstUp()) : undefined);
     if (out === undefined) return REFUSED.noRoute;
     if (!out.link.up) return REFUSED.down;
+    if (!this.#mayLeave(options)) return REFUSED.noSource;
     way.interface = out;
     way.source = options.source ?? this.sourceFor(address, out, undefined);
     if (way.source === undefined) return REFUSED.noSource;

@@ -45,8 +45,13 @@ export type MultipathPolicy = "handover" | "spread";
 
 /** What is asked of the path to a destination. */
 export interface DestinationOptions {
-  /** Send from this address rather than from the one that RFC 6724 chooses. */
+  /**
+   * Send from this address rather than from the one that RFC 6724 chooses. While it is not ours, or not known to be ours alone,
+   * nothing is sent.
+   */
   readonly source?: IpAddress | undefined;
+  /** `source` is somebody else's, whose packets are passed on. Default false. */
+  readonly foreign?: boolean | undefined;
   /** Send on the interface of this number; needed for link-local and multicast destinations on hosts with several. */
   readonly interface?: number | undefined;
   /** TTL or hop limit. Default: the interface's; 1 for multicast. */

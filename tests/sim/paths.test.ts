@@ -14,7 +14,7 @@ describe.each(KINDS)("a world of $what", ({ what, seeds, run, explain }) => {
 
   keepsItsPromises({
     seeds,
-    inOneTest: 20,
+    inOneTest: 10,
     twiceEvery: 20,
     run: (seed) => run(seed),
     explain,

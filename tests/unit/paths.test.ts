@@ -152,6 +152,27 @@ describe("a carrier", () => {
     expect(send()).toBe("eth0");
   });
 
+  test("that bounced before the device joined is history", () => {
+    using lab = new HostLab();
+    const { near } = twoLinks(lab, { near: { paths: { damping: false } } });
+    const device = near.devices[0];
+    near.host.leave(near.interfaces[0]);
+    for (const up of [false, true, false, true]) device.setUp(up);
+    near.events.length = 0;
+    const index = near.host.join(device, { addresses: ["10.1.0.1/24"], dad: false, linkLocal: false }).index;
+    lab.run(100);
+    expect(near.events.map(told)).toEqual(["eth0 on-link IPv4 up: new"]);
+    const path = near.host.paths.find({ interface: index });
+    expect(path?.statistics().downs).toBe(0);
+    near.host.leave(near.host.interfaces.find((one) => one.index === index)!);
+    device.setUp(false);
+    near.host.join(device, { addresses: ["10.1.0.1/24"], dad: false, linkLocal: false });
+    expect(near.host.paths.find({ interface: index })?.state).toBe("down");
+    device.setUp(true);
+    settle(lab);
+    expect(near.host.paths.find({ interface: index })?.state).toBe("verifying");
+  });
+
   test("that bounces begins its trial anew each time", () => {
     using lab = new HostLab();
     const { near } = twoLinks(lab, { near: { paths: { damping: false } } });

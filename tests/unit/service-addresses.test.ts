@@ -4,6 +4,7 @@ import type { HostEvent } from "../../stack/ip/events.ts";
 import type { HostOptions } from "../../stack/ip/options.ts";
 import { MAX_SERVICES } from "../../stack/ip/service/services.ts";
 import { LINK_EVERY_MS } from "../../stack/loop/loop.ts";
+import { REFUSED } from "../../stack/transport/network.ts";
 import { IpAddress } from "../../stack/wire/address.ts";
 import { PROTOCOL } from "../../stack/wire/protocol.ts";
 import { ether, ip, pattern, udpFrame, udpOf } from "../support/host-frames.ts";
@@ -273,8 +274,11 @@ describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
     const states = (): string[] => added.carriers().map(({ state }) => state);
     segment.settle();
     expect(states()).toEqual(["tentative", "tentative"]);
+    const way = host.network.destination(asker.address, { source: IpAddress.parse(service) });
     const probes: Said[] = [];
     while (states().includes("tentative")) {
+      // Nothing comes from an address that may be another's.
+      expect(way.prepare()).toBe(REFUSED.noSource);
       probes.push(...segment.take());
       lab.run(1);
     }
@@ -292,6 +296,7 @@ describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
     expect([one, two, three].map(({ on }) => on.statistics().protocols!.addresses.duplicates)).toEqual([
       0, 0, 0,
     ]);
+    expect(way.prepare()).toBe(0);
   });
 
   test("the one that finds out goes: the other begins anew", () => {
@@ -394,7 +399,11 @@ describe.each(FAMILIES)("on one link (IPv%d)", (family) => {
     segment.ask(frame(service, 1), frame(service, 2), frame(own, 1), frame(own, 2));
     expect(heard.toSorted()).toEqual([`one ${own}`, `one ${service}`, `two ${service}`].toSorted());
     expect(host.statistics().ip.notOurs).toBe(1);
+    const way = host.network.destination(asker.address, { source: IpAddress.parse(service) });
+    expect(way.prepare()).toBe(0);
     expect(host.removeService(service)).toBe(true);
+    // It may be somebody else's by now.
+    expect(way.prepare()).toBe(REFUSED.noSource);
     expect(host.removeService(service)).toBe(false);
     segment.ask(frame(service, 1), frame(service, 2));
     expect(heard).toHaveLength(3);

@@ -53,12 +53,15 @@ test("a card that takes its time is stalled when frames wait and none completes 
   look(true, STALL_MS - 1);
   expect(told).toEqual([]);
   look(true, 1);
+  const words = `3 stalled: frames wait, and none was completed for ${STALL_MS} ms`;
+  expect(told).toEqual([words]);
+  // It is said again while it lasts.
   look(true, STALL_MS);
-  expect(told).toEqual([`3 stalled: frames wait, and none was completed for ${STALL_MS} ms`]);
+  expect(told).toEqual([words, words]);
   stall.completed();
-  expect(told.slice(1)).toEqual(["3 recovered"]);
+  expect(told.slice(2)).toEqual(["3 recovered"]);
   look(true, STALL_MS);
-  expect(told).toHaveLength(2);
+  expect(told).toHaveLength(3);
 });
 
 test("a link that is down is a stall at once, and told once", () => {

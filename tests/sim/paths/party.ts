@@ -2,7 +2,7 @@
 import { Host } from "../../../stack/ip/host.ts";
 import type { Path } from "../../../stack/ip/paths/path.ts";
 import type { ServiceOptions } from "../../../stack/ip/service/service-address.ts";
-import type { Family } from "../../../stack/wire/address.ts";
+import { type Family, IpAddress } from "../../../stack/wire/address.ts";
 import type { Course } from "./course.ts";
 import { Flows, type Option } from "./flows.ts";
 import { type Spoken, wrongWith } from "./judge.ts";
@@ -25,6 +25,7 @@ export abstract class Party {
   readonly #stage: Stage;
   readonly #plan: LifePlan;
   readonly #flows = new Flows();
+  #services: readonly IpAddress[] = [];
 
   /** `resumeMs`: how long it takes until a service address that comes back is in use. */
   constructor(stage: Stage, end: End, plan: LifePlan, resumeMs: number) {
@@ -70,6 +71,7 @@ export abstract class Party {
       if (present) this.host.addService(this.own(family), this.serviceOptions);
       else this.host.removeService(this.own(family));
     }
+    this.#services = this.#plan.families.map((family) => IpAddress.parse(this.own(family)));
     this.served.set({ removed: !present }, this.#stage.now);
   }
 
@@ -98,11 +100,16 @@ export abstract class Party {
     if (wandered !== undefined) this.#complain(wandered);
   }
 
-  /** What the books of its interfaces say, whose packets are all accounted for. */
+  /** What the books of its interfaces say, whose packets are all accounted for; and whether each has the service addresses. */
   audit(): void {
     for (const { name, books } of this.ports) {
-      const { wrong } = books;
+      const { wrong, on } = books;
       if (wrong !== undefined) this.#complain(`${name}: ${wrong}`);
+      for (const service of on === undefined ? [] : this.#services) {
+        const state = on?.addresses.find(service)?.state;
+        if (state !== (this.served.has("removed") ? undefined : "preferred"))
+          this.#complain(`${service} is ${state ?? "not"} on ${name}`);
+      }
     }
   }
 
