@@ -17,8 +17,15 @@ export const green = paint(32);
 export const yellow = paint(33);
 export const cyan = paint(36);
 
+/** What a terminal is taken for that says it has no columns and no rows, as one over a serial line or of `script` may. */
+const USUAL = { columns: 80, rows: 24 } as const;
+
 /** Columns of the terminal; without end where standard output is none, so that a line stays one line for grep. */
-export const columns = (): number => (process.stdout.isTTY === true ? process.stdout.columns : Infinity);
+export const columns = (): number =>
+  process.stdout.isTTY === true ? process.stdout.columns || USUAL.columns : Infinity;
+
+/** Rows of the terminal that standard output is. */
+export const rows = (): number => process.stdout.rows || USUAL.rows;
 
 /** `text` in lines of at most `width`, broken between words and where it has line ends. */
 export const wrap = (text: string, width: number): string[] =>

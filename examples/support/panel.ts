@@ -1,7 +1,7 @@
 /**
  * A few lines at the bottom of a terminal that are redrawn in place.
  */
-import { clip, columns } from "./paint.ts";
+import { clip, columns, rows } from "./paint.ts";
 
 /** ECMA-48: cursor up, erase to the end of the line or of the screen; DEC: hide and show the cursor. */
 const up = (lines: number): string => (lines > 0 ? `\u001b[${lines}A` : "");
@@ -30,7 +30,7 @@ export class Panel implements Disposable {
     if (!this.live) return;
     const width = columns();
     // The cursor stands on a line of its own below them.
-    const room = Math.max(1, process.stdout.rows - 1);
+    const room = Math.max(1, rows() - 1);
     const lines = all.slice(-room).map((line) => clip(line, width));
     const hide = this.#hidden ? "" : HIDE_CURSOR;
     this.#hidden = true;
