@@ -218,6 +218,53 @@ test("over two links: each has its own speaker, and a loss on one is no matter o
   expect([answer(left), answer(right)]).toEqual([["left0"], ["right1"]]);
 });
 
+test("where the only speaker known on a link is lost, those of others say again who they are: it may have been theirs", () => {
+  using lab = new HostLab();
+  const segment = new SharedSegment(lab);
+  const host = lab.host({ services: [SERVICE[4]] });
+  segment.join(host, "leg0", 1, { addresses: ["10.0.0.11/24"] });
+  // Without an address of its own nobody knows that it is on the same link.
+  const { on } = segment.join(host, "leg1", 2, { addresses: [], linkLocal: false });
+  lab.run(10_000);
+  const heard = (): string[] =>
+    segment
+      .take()
+      .filter(({ address }) => address === SERVICE[4])
+      .map(({ by }) => by);
+  expect(new Set(heard())).toEqual(new Set(["leg0", "leg1"]));
+  host.leave(on);
+  lab.run(1);
+  expect(heard()).toEqual(["leg0", "leg0"]);
+});
+
+test("one that took over while it was dead says so again when it lives: nobody heard it", () => {
+  using lab = new HostLab();
+  const { segment, server, legs } = withClient(lab);
+  const set = (on: Interface, state: "up" | "down"): void => {
+    for (const path of [...server.paths.values()])
+      if (path.interface === on.index) server.paths.set(path, state);
+    segment.settle();
+  };
+  const heard = (): string[] =>
+    segment
+      .take()
+      .filter(({ address }) => address === SERVICE[4])
+      .map(({ by }) => by);
+  const [first, second] = legs as [(typeof legs)[0], (typeof legs)[0]];
+  set(second.on, "down");
+  first.device.peer!.setUp(false);
+  segment.linkNews();
+  lab.run(10_000);
+  segment.take();
+  // It was the one whose link is up all the while.
+  set(second.on, "up");
+  expect(heard()).toEqual(["leg1", "leg1"]);
+  lab.run(10_000);
+  segment.take();
+  set(second.on, "up");
+  expect(heard()).toEqual([]);
+});
+
 test("paths that die in silence take the speaker along; on trial it is used only where there is nothing better", () => {
   using lab = new HostLab();
   const { segment, server, legs } = withClient(lab);

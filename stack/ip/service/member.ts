@@ -19,10 +19,20 @@ export class Member implements Placed {
   inherited = 0;
   /** The best of its paths, as they were when that was asked last. */
   standing: PathState = "up";
+  /** It was dead when that was asked the time before. */
+  revived = false;
 
   constructor(on: Interface, segment: string | undefined) {
     this.on = on;
     this.segment = segment;
+  }
+
+  /** It is found to be as `standing` says. True where it died, and nobody on its link can speak in its place. */
+  stand(standing: PathState): boolean {
+    const wasDead = this.standing === "down";
+    this.standing = standing;
+    this.revived = wasDead && standing !== "down";
+    return !wasDead && standing === "down" && this.mates.length === 1;
   }
 }
 

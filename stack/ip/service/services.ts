@@ -45,6 +45,8 @@ export class Services {
   readonly #members = new Map<Interface, Member>();
   readonly #quiet = new Set<Interface>();
   readonly #counts = { moves: 0, handedOn: 0 };
+  /** One that spoke for a link on which no other is known is gone, or dead. */
+  #lostAlone = false;
   #later: Timer | undefined;
   #open = true;
 
@@ -117,6 +119,7 @@ export class Services {
     if (member === undefined) return;
     const rest = member.mates.filter((mate) => mate !== member);
     if (member.active) for (const mate of rest) mate.inherited = on.index;
+    this.#lostAlone ||= rest.length === 0;
     this.#shares.orphan(member, rest);
     this.#reconsider(undefined);
   }
@@ -195,7 +198,10 @@ export class Services {
   /** Sees who is on which link, and who speaks there. Those whose turn begins, and those that have to say so again. */
   #regroup(fresh: Member | undefined): Turn[] {
     const turns: Turn[] = [];
-    for (const member of this.#members.values()) member.standing = this.#io.standing(member.on);
+    for (const member of this.#members.values())
+      this.#lostAlone ||= member.stand(this.#io.standing(member.on));
+    const lostAlone = this.#lostAlone;
+    this.#lostAlone = false;
     for (const mates of segmentsOf(this.#members.values())) {
       const before = mates.filter((member) => member.active);
       const active = elect(mates);
@@ -207,8 +213,10 @@ export class Services {
         member.active = member === active;
         member.inherited = 0;
       }
+      // Of what it said while it was dead nobody heard, and where another is lost alone that may have been on its link after all.
+      const unheard = active.revived || (lostAlone && active.standing !== "down");
       // That its paths came back may have given it its turn just now.
-      const again = fresh === active && active.spokeMs !== this.#environment.timers.now;
+      const again = (fresh === active || unheard) && active.spokeMs !== this.#environment.timers.now;
       if (!isNew && !again) continue;
       active.spokeMs = this.#environment.timers.now;
       turns.push({ active, previous: isNew ? previous : active.on.index });
