@@ -7,6 +7,8 @@ import { pick } from "./plan.ts";
 
 const healOne = (world: LinkWorld, seat: Seat): void => {
   const end = world.endOf(seat);
+  // First what is between it and the others: what it says as it joins is heard.
+  seat.weather.set({ cutOut: false, cutIn: false }, world.stage.now);
   seat.device.setUp(true);
   end.join(seat);
   end.dress(seat, true);
