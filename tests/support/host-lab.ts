@@ -98,6 +98,15 @@ export class HostLab {
     }
   }
 
+  /** Lets time pass, a millisecond at a time, until `condition` holds; how many those were. Throws after `limitMs`. */
+  runUntil(condition: () => boolean, limitMs = 10_000): number {
+    for (let passed = 0; passed < limitMs; passed++) {
+      if (condition()) return passed;
+      this.run(1);
+    }
+    throw new Error(`it did not happen in ${limitMs} ms`);
+  }
+
   /** What a host tells from now on. */
   events(host: Host): HostEvent[] {
     const events: HostEvent[] = [];

@@ -30,13 +30,6 @@ afterEach(() => {
   lab.close();
 });
 
-const runUntil = (condition: () => boolean, limitMs = 10_000): number => {
-  for (let passed = 0; passed < limitMs; passed++) {
-    if (condition()) return passed;
-    lab.run(1);
-  }
-  throw new Error(`it did not happen in ${limitMs} ms`);
-};
 const bothUp = (...sessions: readonly BfdSession[]): boolean => sessions.every((one) => one.state === "up");
 
 describe("of two hosts", () => {
@@ -83,12 +76,12 @@ describe("of two hosts", () => {
     test("on a session that is down already says so, and no more that the path is dead (RFC 5882 section 3.2)", () => {
       const [one, other] = [openLeft(), openRight()];
       const told = verdictsOf(one);
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       cutBoth(true);
-      runUntil(() => one.verdict === "down", 100);
+      lab.runUntil(() => one.verdict === "down", 100);
       other.disable();
       cutBoth(false);
-      runUntil(() => one.verdict === "unknown", 2000);
+      lab.runUntil(() => one.verdict === "unknown", 2000);
       expect([one.state, one.remoteState]).toEqual(["down", "admin-down"]);
       expect(told.map(([verdict]) => verdict)).toEqual(["up", "down", "unknown"]);
       // The peer said it itself.
@@ -100,12 +93,12 @@ describe("of two hosts", () => {
         const [one, other] = [openLeft({ strict: true }), openRight()];
         const told = verdictsOf(one);
         expect(one.verdict).toBe("down");
-        runUntil(() => bothUp(one, other));
+        lab.runUntil(() => bothUp(one, other));
         const held = whose === "ours" ? one : other;
         held.disable();
         lab.run(10_000);
         held.enable();
-        runUntil(() => bothUp(one, other), 5000);
+        lab.runUntil(() => bothUp(one, other), 5000);
         expect(told.map(([verdict]) => verdict)).toEqual(["up", "unknown", "up"]);
       });
 
@@ -114,9 +107,9 @@ describe("of two hosts", () => {
       other.disable();
       const one = openLeft({ strict: true });
       const told = verdictsOf(one);
-      runUntil(() => one.verdict === "unknown", 3000);
+      lab.runUntil(() => one.verdict === "unknown", 3000);
       cutBoth(true);
-      runUntil(() => one.verdict === "down", 4000);
+      lab.runUntil(() => one.verdict === "down", 4000);
       expect(told.map(([verdict]) => verdict)).toEqual(["unknown", "down"]);
       // A detection time at the slow beat, and what it took to be sure.
       expect(told[1]![1]).toBeGreaterThanOrEqual(3000);
@@ -126,7 +119,7 @@ describe("of two hosts", () => {
     test("that lets go where only one of both is heard leaves a strict session dead after all", () => {
       const [one, other] = [openLeft({ strict: true }), openRight()];
       const told = verdictsOf(one);
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       one.disable();
       lab.run(1000);
       wire.toRight.cut = true;
@@ -146,19 +139,19 @@ describe("of two hosts", () => {
       }),
       openRight({ passive: true }),
     ];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     cutBoth(true);
-    runUntil(() => !bothUp(one) && !bothUp(other), 100);
+    lab.runUntil(() => !bothUp(one) && !bothUp(other), 100);
     // The other waits for packets of this one.
     lab.run(5000);
     cutBoth(false);
-    runUntil(() => bothUp(one, other), 3000);
+    lab.runUntil(() => bothUp(one, other), 3000);
     expect(lab.errors.splice(0).map(String)).toEqual(
       ["up", "down", "up"].map((state) => `Error: heard of ${state}`),
     );
     one.close();
     expect(leftBfd.sessions).toEqual([]);
-    runUntil(() => other.remoteState === "admin-down", 10);
+    lab.runUntil(() => other.remoteState === "admin-down", 10);
     expect(lab.errors.splice(0).map(String)).toEqual(["Error: heard of admin-down"]);
   });
 
@@ -173,7 +166,7 @@ describe("of two hosts", () => {
       },
     });
     const other = openRight();
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     one.close();
     expect(again).toBe(false);
     lab.run(10_000);
@@ -182,7 +175,7 @@ describe("of two hosts", () => {
 
   test("the last word is said for as long as a peer waits that wants packets seldom (RFC 5880 section 6.8.16)", () => {
     const [one, other] = [openLeft(), openRight({ intervalMs: 4000 })];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     const words: number[] = [];
     wire.toRight.passes = (frame) => {
       const view = new DataView(frame.buffer, frame.byteOffset);
@@ -221,7 +214,7 @@ describe("of two hosts", () => {
   test("a peer that comes back as another is known by its new number at once", () => {
     const [one, other] = [openLeft(), openRight()];
     const changes: BfdChange[] = [];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     // It dies without a word.
     wire.toLeft.cut = true;
     rightBfd.close();
@@ -229,7 +222,7 @@ describe("of two hosts", () => {
     rightBfd = new Bfd(right);
     const born = openRight({ onChange: (change) => void changes.push(change) });
     expect(born.discriminator).not.toBe(other.discriminator);
-    runUntil(() => bothUp(one, born), 2000);
+    lab.runUntil(() => bothUp(one, born), 2000);
     lab.run(1000);
     expect(one.statistics()).toMatchObject({ ups: 2, downs: 1 });
     expect(changes.map(({ state }) => state)).toEqual(["up"]);
@@ -238,20 +231,20 @@ describe("of two hosts", () => {
 
   test("an interface that leaves and comes back finds its session waiting", () => {
     const [one, other] = [openLeft(), openRight()];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     left.leave(left.interfaces[0]!);
-    runUntil(() => !bothUp(one) && !bothUp(other), 100);
+    lab.runUntil(() => !bothUp(one) && !bothUp(other), 100);
     lab.run(3000);
     expect(one.statistics().refused).toBeGreaterThan(0);
     left.join(wire.left, { dad: false, addresses: ["10.0.0.1/24"] });
-    runUntil(() => bothUp(one, other), 3000);
+    lab.runUntil(() => bothUp(one, other), 3000);
     expect([one.detectionMs, other.detectionMs]).toEqual([30, 30]);
     lab.expectWhole();
   });
 
   test("one that was closed for long knows nobody when it opens again", () => {
     const [one, other] = [openLeft({ passive: true }), openRight()];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     wire.toLeft.cut = true;
     one.close();
     // Another takes its place, so that it ends before it has missed anybody.
@@ -263,14 +256,14 @@ describe("of two hosts", () => {
     // Who is passive does not speak to a number of long ago.
     expect(one.statistics().sent).toBe(sent);
     wire.toLeft.cut = false;
-    runUntil(() => bothUp(one, other), 3000);
+    lab.runUntil(() => bothUp(one, other), 3000);
   });
 
   test("a key is changed at one end after the other, and no path is called dead for it", () => {
     const keyed = (key: string): More => ({ authentication: { kind: "meticulous-sha1", key } });
     const [one, other] = [openLeft(keyed("open sesame")), openRight(keyed("open sesame"))];
     const told = [verdictsOf(one), verdictsOf(other)];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     one.close();
     const oneAnew = openLeft(keyed("open barley"));
     told.push(verdictsOf(oneAnew));
@@ -280,7 +273,7 @@ describe("of two hosts", () => {
     other.close();
     const otherAnew = openRight(keyed("open barley"));
     told.push(verdictsOf(otherAnew));
-    runUntil(() => bothUp(oneAnew, otherAnew), 5000);
+    lab.runUntil(() => bothUp(oneAnew, otherAnew), 5000);
     expect(told.flat().map(([verdict]) => verdict)).not.toContain("down");
   });
 
@@ -288,7 +281,7 @@ describe("of two hosts", () => {
     const authentication = { kind: "sha1", key: "open sesame" } as const;
     const patient = { intervalMs: 1000, multiplier: 255, authentication };
     const [one, other] = [openLeft(patient), openRight(patient)];
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     lab.run(5000);
     wire.toLeft.cut = true;
     const forged = bytesOf(bfd, {

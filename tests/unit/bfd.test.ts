@@ -65,20 +65,13 @@ const pair = (more: More = {}, theirs: More = more, family: 4 | 6 = 4): readonly
   }),
 ];
 
-const runUntil = (condition: () => boolean, limitMs = 10_000): number => {
-  for (let passed = 0; passed < limitMs; passed++) {
-    if (condition()) return passed;
-    lab.run(1);
-  }
-  throw new Error(`it did not happen in ${limitMs} ms`);
-};
 const bothUp = (...sessions: readonly BfdSession[]): boolean => sessions.every((one) => one.state === "up");
 
 describe("two hosts", () => {
   for (const family of [4, 6] as const) {
     test(`agree that each hears the other, over IPv${family}`, () => {
       const [one, other] = pair({}, {}, family);
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       lab.run(100);
       expect([one.verdict, other.verdict]).toEqual(["up", "up"]);
       expect([one.polling, other.polling]).toEqual([false, false]);
@@ -90,7 +83,7 @@ describe("two hosts", () => {
 
   test("have a session for each family over the same link", () => {
     const all = [...pair(), ...pair({}, {}, 6)];
-    runUntil(() => bothUp(...all));
+    lab.runUntil(() => bothUp(...all));
     expect(leftBfd.sessions).toHaveLength(2);
   });
 
@@ -99,14 +92,14 @@ describe("two hosts", () => {
       (host) => [...host.interfaces[0]!.addresses.values()].find(({ address }) => address.linkLocal)!.address,
     );
     const [one, other] = pair({ peer: there!, echoMs: 10 }, { peer: here!, reflectEchoMs: 10 });
-    runUntil(() => bothUp(one, other));
-    runUntil(() => one.echoing, 200);
+    lab.runUntil(() => bothUp(one, other));
+    lab.runUntil(() => one.echoing, 200);
     expect(other.statistics().refused).toBe(0);
   });
 
   test("stay up through any loss below the multiplier in a row, with delays that vary", () => {
     const [one, other] = pair({ multiplier: 4 });
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     // Up to three in a row of each direction never arrive; a delay may eat most of the rest of the time.
     for (const weather of [wire.toLeft, wire.toRight]) {
       let inRow = 0;
@@ -127,7 +120,7 @@ describe("two hosts", () => {
     for (const weather of [wire.toLeft, wire.toRight])
       Object.assign(weather, { loss: 0.05, delayMs: [1, 6] });
     const [one, other] = pair({ multiplier: 5 });
-    runUntil(() => bothUp(one, other), 20_000);
+    lab.runUntil(() => bothUp(one, other), 20_000);
     lab.run(20_000);
     expect(one.statistics().downs).toBe(0);
     expect(one.statistics().received).toBeGreaterThan(1800);
@@ -139,12 +132,12 @@ describe("two hosts", () => {
       const changes: BfdChange[] = [];
       const note = (change: BfdChange): void => void changes.push(change);
       const [one, other] = pair({ onChange: note });
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       lab.run(200);
       changes.length = 0;
       const cutMs = lab.clock.nowMs();
       for (const direction of directions) wire[direction].cut = true;
-      runUntil(() => one.state === "down" && other.state === "down", 100);
+      lab.runUntil(() => one.state === "down" && other.state === "down", 100);
       // The one that hears nothing sees it by its timer; the other is told by it, where it can be.
       const [first] = changes;
       expect(first).toMatchObject({ previous: "up", diagnostic: bfd.DIAGNOSTIC.DETECTION_TIME_EXPIRED });
@@ -152,7 +145,7 @@ describe("two hosts", () => {
       expect(first!.atMs - cutMs).toBeLessThanOrEqual(30);
       expect([one.verdict, other.verdict]).toEqual(["down", "down"]);
       for (const direction of directions) wire[direction].cut = false;
-      runUntil(() => bothUp(one, other), 5000);
+      lab.runUntil(() => bothUp(one, other), 5000);
       expect([one.verdict, other.verdict]).toEqual(["up", "up"]);
       one.close();
       other.close();
@@ -163,7 +156,7 @@ describe("two hosts", () => {
 
   test("tell each other of operators, which is no failure of the path", () => {
     const [one, other] = pair();
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     one.disable();
     lab.run(1);
     expect([one.state, one.verdict]).toEqual(["admin-down", "unknown"]);
@@ -171,13 +164,13 @@ describe("two hosts", () => {
     lab.run(5000);
     expect(other.state).toBe("down");
     one.enable();
-    runUntil(() => bothUp(one, other), 4000);
+    lab.runUntil(() => bothUp(one, other), 4000);
     expect([one.verdict, other.verdict]).toEqual(["up", "up"]);
   });
 
   test("change their times by a poll sequence, without a gap", () => {
     const [one, other] = pair();
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     lab.run(100);
     one.update({ intervalMs: 50, multiplier: 4 });
     lab.run(200);
@@ -192,7 +185,7 @@ describe("two hosts", () => {
 
   test("see the end of a session that is closed, and one that is opened in its place", () => {
     const [one, other] = pair();
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     one.close();
     lab.run(1);
     expect(other.remoteState).toBe("admin-down");
@@ -201,7 +194,7 @@ describe("two hosts", () => {
     const again = leftBfd.session({ peer: "10.0.0.2", interface: "left", ...FAST });
     // The one that was leaving has made room, its port included.
     expect(left.statistics().udp.sockets).toBe(2);
-    runUntil(() => bothUp(again, other), 4000);
+    lab.runUntil(() => bothUp(again, other), 4000);
     expect(() => leftBfd.session({ peer: "10.0.0.2", interface: "left" })).toThrow(
       'there is a BFD session with 10.0.0.2 on "left"',
     );
@@ -230,14 +223,14 @@ describe("two hosts", () => {
     other.close();
     lab.run(4000);
     const active = rightBfd.session({ peer: "10.0.0.1", interface: "right", ...FAST });
-    runUntil(() => bothUp(one, active), 4000);
+    lab.runUntil(() => bothUp(one, active), 4000);
   });
 
   test("believe each other by every kind of key, and nobody by another", () => {
     for (const kind of ["password", "md5", "meticulous-md5", "sha1", "meticulous-sha1"] as const) {
       const authentication = { kind, key: "open sesame", keyId: 3 };
       const [one, other] = pair({ authentication });
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       lab.run(1000);
       expect(bothUp(one, other)).toBe(true);
       expect(one.statistics().unproven).toBe(0);
@@ -266,15 +259,15 @@ describe("a packet played again", () => {
       ["sha1", 0],
     ] as const) {
       const [one, other] = pair({ authentication: { kind, key: "open sesame" } });
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       lab.run(500);
       let copy: Uint8Array | undefined;
       wire.toRight.passes = (frame) => {
         copy ??= frame;
         return true;
       };
-      runUntil(() => copy !== undefined, 50);
-      runUntil(() => wire.passedRight > 0, 50);
+      lab.runUntil(() => copy !== undefined, 50);
+      lab.runUntil(() => wire.passedRight > 0, 50);
       const before = other.statistics().unproven;
       wire.toRight.passes = () => true;
       wire.inject("right", copy!);
@@ -296,11 +289,11 @@ describe("a monitor of a path", () => {
     one.start({ ...path, interface: index }, (verdict, silentMs) => void told.push([verdict, silentMs]));
     expect(one.kind).toBe("bfd");
     expect(one.verdict).toBe("unknown");
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     wire.toLeft.cut = true;
-    runUntil(() => one.verdict === "down", 100);
+    lab.runUntil(() => one.verdict === "down", 100);
     wire.toLeft.cut = false;
-    runUntil(() => one.verdict === "up", 5000);
+    lab.runUntil(() => one.verdict === "up", 5000);
     expect(told[0]![1]).toBeLessThan(2000);
     expect(told).toEqual([
       ["up", expect.any(Number)],
@@ -313,7 +306,7 @@ describe("a monitor of a path", () => {
     for (const use of [() => one.enable(), () => one.disable(), () => one.update({ multiplier: 4 })])
       expect(use).toThrow("the BFD session with 10.0.0.2 is closed");
     one.start({ ...path, interface: index }, (verdict, silentMs) => void told.push([verdict, silentMs]));
-    runUntil(() => one.verdict === "up", 5000);
+    lab.runUntil(() => one.verdict === "up", 5000);
     expect(told).toHaveLength(4);
     expect(() => one.start({ ...path, interface: 99 }, () => {})).toThrow('"left"');
   });
@@ -326,12 +319,12 @@ describe("a path", () => {
     left.addRoute({ prefix, interface: left.interfaces[0]!.index, gateway, kind: "unicast", metric: 1 });
     const [one, other] = pair();
     const watch = left.paths.watch({ interface: "left", gateway }, one);
-    runUntil(() => bothUp(one, other) && watch.path?.state === "up", 5000);
+    lab.runUntil(() => bothUp(one, other) && watch.path?.state === "up", 5000);
     wire.toLeft.cut = true;
-    runUntil(() => watch.path?.state === "down", 40);
+    lab.runUntil(() => watch.path?.state === "down", 40);
     expect(watch.path).toMatchObject({ state: "down", reason: "bfd" });
     wire.toLeft.cut = false;
-    runUntil(() => watch.path?.state === "up", 10_000);
+    lab.runUntil(() => watch.path?.state === "up", 10_000);
     watch.close();
     expect(leftBfd.sessions).toEqual([]);
   });
@@ -347,13 +340,13 @@ describe("a path", () => {
       const seen = (): unknown[] => [watch.path?.state, watch.path?.reason, session.verdict];
       expect(seen()).toEqual(before);
       const other = rightBfd.session({ peer: "10.0.0.1", interface: "right", ...FAST });
-      runUntil(() => bothUp(session, other) && watch.path?.state === "up", 10_000);
+      lab.runUntil(() => bothUp(session, other) && watch.path?.state === "up", 10_000);
       // An operator at the other end says nothing of the path, strict or not.
       other.disable();
-      runUntil(() => session.verdict === "unknown", 100);
+      lab.runUntil(() => session.verdict === "unknown", 100);
       expect(watch.path?.state).toBe("up");
       other.enable();
-      runUntil(() => bothUp(session, other), 10_000);
+      lab.runUntil(() => bothUp(session, other), 10_000);
       // Who begins anew knows nothing again.
       watch.close();
       lab.run(1000);
@@ -370,7 +363,7 @@ describe("echoes", () => {
     test(`come back from a host that offers it, and are seen to stop, over IPv${family}`, () => {
       const [one, other] = pair({ echoMs: 10 }, { reflectEchoMs: 20 }, family);
       for (const weather of [wire.toLeft, wire.toRight]) weather.delayMs = [1, 1];
-      runUntil(() => bothUp(one, other));
+      lab.runUntil(() => bothUp(one, other));
       lab.run(2000);
       expect(one.echoing).toBe(true);
       expect(other.echoing).toBe(false);
@@ -383,18 +376,18 @@ describe("echoes", () => {
       expect(other.transmitMs).toBe(1000);
       const cutMs = lab.clock.nowMs();
       wire.toLeft.cut = true;
-      runUntil(() => one.state === "down", 200);
+      lab.runUntil(() => one.state === "down", 200);
       expect(one.diagnostic).toBe(bfd.DIAGNOSTIC.ECHO_FAILED);
       expect(lab.clock.nowMs() - cutMs).toBeLessThanOrEqual(61);
       wire.toLeft.cut = false;
-      runUntil(() => bothUp(one, other), 5000);
+      lab.runUntil(() => bothUp(one, other), 5000);
       expect(left.statistics().ip.martian).toBe(0);
     });
   }
 
   test("to our own address, as some peers send them, are answered once", () => {
     const [one, other] = pair({ reflectEchoMs: 20 }, { reflectEchoMs: 20 });
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     const peer = IpAddress.parse("10.0.0.2");
     const ours = IpAddress.parse("10.0.0.1");
     const back: { ttl: number; to: number; first: number }[] = [];
@@ -420,7 +413,7 @@ describe("echoes", () => {
 
   test("that nobody sent are not believed, and are nobody's to send back", () => {
     const [one, other] = pair({ echoMs: 10 }, { reflectEchoMs: 20 });
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     lab.run(200);
     const own = IpAddress.parse("10.0.0.1");
     const forged = new Uint8Array(16);
@@ -581,7 +574,7 @@ describe("what leaves", () => {
       return true;
     };
     const [one, other] = pair({ echoMs: 10 }, { reflectEchoMs: 20 });
-    runUntil(() => bothUp(one, other));
+    lab.runUntil(() => bothUp(one, other));
     lab.run(300);
     const control = seen.filter(({ to }) => to === bfd.CONTROL_PORT);
     const echoes = seen.filter(({ to }) => to === bfd.ECHO_PORT);
