@@ -92,6 +92,25 @@ describe("the paths of a host", () => {
     expect(path.neighbour).toBeUndefined();
   });
 
+  test("that were dead have their neighbours asked again: whoever moved meanwhile was not heard", () => {
+    using lab = new HostLab();
+    const { near, far } = twoLinks(lab);
+    const [path] = near.paths;
+    const { paths } = near.host;
+    const send = sender(lab, near, listen(far));
+    send();
+    expect(path.neighbour?.state).toBe("reachable");
+    paths.set(path, "down");
+    expect(path.neighbour?.state).toBe("reachable");
+    paths.set(path, "up");
+    expect(path.neighbour?.state).toBe("stale");
+    // It is believed until it has had its chance to answer (RFC 4861 section 7.3.3).
+    expect(send()).toBe("eth0");
+    expect(path.neighbour?.state).toBe("delay");
+    lab.run(10_000);
+    expect(path.neighbour?.state).toBe("reachable");
+  });
+
   test("have names in questions, and no others", () => {
     using lab = new HostLab();
     const { near } = twoLinks(lab);

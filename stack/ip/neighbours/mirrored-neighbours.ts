@@ -110,6 +110,9 @@ export class MirroredNeighbours<P> implements Neighbours<P> {
     else if (entry.usable) this.#unknow(entry);
   }
 
+  /** The kernel hears of its neighbours whatever paths of ours are thought to be. */
+  doubt(): void {}
+
   /** The kernel has it no longer. */
   forget(address: IpAddress): void {
     const entry = this.#pool.find(address);

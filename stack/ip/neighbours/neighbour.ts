@@ -67,6 +67,8 @@ export interface Neighbours<P> {
   abandon(neighbour: Neighbour<P>, reason: DiscardReason): number;
   /** An upper layer has seen that its packets arrive there (RFC 4861 section 7.3.1). */
   confirm(neighbour: Neighbour<P>): void;
+  /** What neighbours said meanwhile was not heard: those that count as reachable are asked, once they are used. */
+  doubt(): void;
   forget(address: IpAddress): void;
   values(): Iterable<Neighbour<P>>;
   close(): void;

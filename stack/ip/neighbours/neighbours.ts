@@ -188,6 +188,11 @@ export class NeighbourCache<P> implements Neighbours<P>, NeighbourLearner<P> {
     if (entry !== undefined) this.#pool.remove(entry, "unreachable");
   }
 
+  doubt(): void {
+    for (const entry of [...this.#pool.values()])
+      if (entry.live && entry.state === "reachable") this.#enter(entry, "stale");
+  }
+
   /** Forgets all but the permanent ones. */
   flush(): void {
     for (const entry of [...this.#pool.values()])

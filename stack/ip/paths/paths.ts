@@ -266,7 +266,14 @@ export class HostPaths implements Paths {
   #carryOut(made: readonly (PathChange | undefined)[]): void {
     const changes = made.filter((change) => change !== undefined);
     for (const { path } of changes) this.#apply(path as PathRecord);
+    for (const change of changes) this.#doubtNeighbours(change);
     this.#changes.add(changes, (change) => this.#withLosses(change));
+  }
+
+  /** Whoever moved while a path was dead may have said so in vain. */
+  #doubtNeighbours({ path, state, previous }: PathChange): void {
+    if (previous !== "down" || state === "down") return;
+    this.#io.interfaceOf(path.interface)?.neighboursOf(path.family).doubt();
   }
 
   #withLosses(change: PathChange): PathChange {
