@@ -109,7 +109,7 @@ export class LinkWorld implements Mortal {
   /** An interface that was dead may have missed who took over, and finds that out by silence unless its monitor asks for it. */
   #isOutdated(sentMs: number): boolean {
     if (this.plan.watch === "service") return false;
-    return this.near.seats.some(({ weather: { deadSinceMs, goodSinceMs } }) => {
+    return this.seats.some(({ weather: { deadSinceMs, goodSinceMs } }) => {
       const wasAlways = goodSinceMs <= sentMs - OUTDATED_MS || goodSinceMs === 0;
       return deadSinceMs === Infinity && !wasAlways;
     });
