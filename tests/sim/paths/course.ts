@@ -22,6 +22,8 @@ const NEXT: Readonly<Record<PathState, readonly PathState[]>> = {
 const BLAMELESS: ReadonlySet<PathReason> = new Set(["administrative", "gone"]);
 /** A silence that ended a path: three intervals of 100 ms from the last answer, which may be one of the quick first ones. */
 const SILENCE_MS = [290, 410] as const;
+/** Who has not heard since the path began its trial may ask all, which is once a second (RFC 1122 section 2.3.2.1). */
+const TRIAL_SILENCE_MS = [290, 1100] as const;
 /** Sums of fractions of a millisecond, and a turn. */
 const EXACT_MS = 0.5;
 
@@ -93,7 +95,8 @@ export class Course {
     if (path.changedMs !== nowMs) return `since ${path.changedMs} ms`;
     if (known?.state !== previous) return `it was ${known?.state}, and not ${previous}`;
     if (previous !== undefined && !NEXT[previous].includes(state)) return `after ${previous}`;
-    if (state === "down" && (reason === "neighbour" || reason === "health")) return silenceOf(silentMs);
+    if (state === "down" && (reason === "neighbour" || reason === "health"))
+      return silenceOf(silentMs, previous === "up" ? SILENCE_MS : TRIAL_SILENCE_MS);
     if (state === "damped") return this.#judgeDamped(path, nowMs);
     return state === "up" && known !== undefined ? this.#judgeUp(path, known, nowMs) : undefined;
   }
@@ -127,7 +130,5 @@ export class Course {
   }
 }
 
-const silenceOf = (silentMs: number): string | undefined => {
-  const [least, most] = SILENCE_MS;
-  return silentMs >= least && silentMs <= most ? undefined : `after a silence of ${silentMs} ms`;
-};
+const silenceOf = (silentMs: number, [least, most]: readonly [number, number]): string | undefined =>
+  silentMs >= least && silentMs <= most ? undefined : `after a silence of ${silentMs} ms`;

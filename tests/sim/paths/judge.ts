@@ -50,7 +50,7 @@ const read = (view: DataView, at: number): boolean => {
 };
 
 /** What was to go over a path waits so long for its next hop at most: three questions, a second apart (RFC 4861 section 10). */
-const PARKED_MS = 3000;
+export const PARKED_MS = 3000;
 
 /**
  * What is wrong with data that leaves over `taken` now, where `others` lead there too; undefined where nothing is. What is on

@@ -5,7 +5,7 @@ import type { ServiceOptions } from "../../../stack/ip/service/service-address.t
 import { type Family, IpAddress } from "../../../stack/wire/address.ts";
 import type { Course } from "./course.ts";
 import { Flows, type Option } from "./flows.ts";
-import { type Spoken, wrongWith } from "./judge.ts";
+import { PARKED_MS, type Spoken, wrongWith } from "./judge.ts";
 import { type End, endName, type LifePlan } from "./plan.ts";
 import type { Port } from "./port.ts";
 import { COPIES_PORT, QUESTION_PORT, type Speaker } from "./programs.ts";
@@ -84,7 +84,9 @@ export abstract class Party {
     // An answer goes back in the frame of its question where no route leads there any more.
     if (taken === undefined) return;
     // Copies go over all that may live.
-    const rivals = isCopy ? [] : this.ports.filter((one) => this.leadsThere(one));
+    // What waits for a neighbour does not turn back where another route came meanwhile.
+    const routedMs = this.#stage.now - PARKED_MS;
+    const rivals = isCopy ? [] : this.ports.filter((one) => this.leadsThere(one) && one.routedMs < routedMs);
     const others = rivals.map((one) => this.pathOf(one, family));
     const wrong = wrongWith(taken, others, this.#stage.now);
     if (wrong !== undefined) this.#complain(`data leaves ${port.name} though ${wrong}`);
