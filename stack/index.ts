@@ -86,7 +86,15 @@ export {
 } from "./ip/paths/health-monitor.ts";
 export type { DampingOptions } from "./ip/paths/damping.ts";
 export type { PathMonitor, PathWatch, Verdict } from "./ip/paths/monitor.ts";
-export type { Path, PathChange, PathNeighbour, PathQuery, PathReason, PathState, PathStatistics } from "./ip/paths/path.ts";
+export type {
+  Path,
+  PathChange,
+  PathNeighbour,
+  PathQuery,
+  PathReason,
+  PathState,
+  PathStatistics,
+} from "./ip/paths/path.ts";
 export type { PathOptions } from "./ip/paths/path-options.ts";
 export type { PathPeer, Paths } from "./ip/paths/paths.ts";
 export { NeighbourMonitor, type NeighbourMonitorOptions } from "./ip/paths/neighbour-monitor.ts";
