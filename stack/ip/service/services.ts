@@ -198,10 +198,11 @@ export class Services {
   /** Sees who is on which link, and who speaks there. Those whose turn begins, and those that have to say so again. */
   #regroup(fresh: Member | undefined): Turn[] {
     const turns: Turn[] = [];
-    for (const member of this.#members.values())
-      this.#lostAlone ||= member.stand(this.#io.standing(member.on));
-    const lostAlone = this.#lostAlone;
+    let lostAlone = this.#lostAlone;
     this.#lostAlone = false;
+    // Each of them is to know how it is, whatever was found of those before.
+    for (const member of this.#members.values())
+      if (member.stand(this.#io.standing(member.on))) lostAlone = true;
     for (const mates of segmentsOf(this.#members.values())) {
       const before = mates.filter((member) => member.active);
       const active = elect(mates);
